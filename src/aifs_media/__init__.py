@@ -1,0 +1,136 @@
+"""aifs-media: from a prompt to a media asset that is yours.
+
+    asset = await MediaGenerator.from_env().image("A serene mountain landscape at sunset")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aifs_media.errors import (
+        AuthenticationError,
+        BadMediaError,
+        BucketNotFoundError,
+        ConfigurationError,
+        ContentRejectedError,
+        DownloadError,
+        GenerationFailedError,
+        GenerationTimeoutError,
+        JobCanceledError,
+        JobConflictError,
+        JobError,
+        JobNotFoundError,
+        MediaError,
+        MissingCredentialError,
+        ModelRetiredError,
+        NoMediaError,
+        OutputExpiredError,
+        PartialResultError,
+        PaymentRequiredError,
+        PluginError,
+        ProviderError,
+        ProviderUnavailableError,
+        RateLimitedError,
+        RequestRejectedError,
+        StaleJobError,
+        StorageCredentialError,
+        StorageError,
+        SubmissionUncertainError,
+        TransferError,
+        UnexpectedResponseError,
+        UnknownProviderError,
+        UnsafeURLError,
+        UnsupportedOptionError,
+        UploadError,
+    )
+    from aifs_media.generator import MediaGenerator
+    from aifs_media.records import (
+        Asset,
+        Capability,
+        Caption,
+        Check,
+        Cost,
+        HealthReport,
+        Job,
+        MediaRequest,
+        ObjectURL,
+        Script,
+        Size,
+        TextResult,
+    )
+    from aifs_media.settings import Settings
+    from aifs_media.sync import SyncMediaGenerator
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "aifs_media.errors": (
+        "AuthenticationError",
+        "BadMediaError",
+        "BucketNotFoundError",
+        "ConfigurationError",
+        "ContentRejectedError",
+        "DownloadError",
+        "GenerationFailedError",
+        "GenerationTimeoutError",
+        "JobCanceledError",
+        "JobConflictError",
+        "JobError",
+        "JobNotFoundError",
+        "MediaError",
+        "MissingCredentialError",
+        "ModelRetiredError",
+        "NoMediaError",
+        "OutputExpiredError",
+        "PartialResultError",
+        "PaymentRequiredError",
+        "PluginError",
+        "ProviderError",
+        "ProviderUnavailableError",
+        "RateLimitedError",
+        "RequestRejectedError",
+        "StaleJobError",
+        "StorageCredentialError",
+        "StorageError",
+        "SubmissionUncertainError",
+        "TransferError",
+        "UnexpectedResponseError",
+        "UnknownProviderError",
+        "UnsafeURLError",
+        "UnsupportedOptionError",
+        "UploadError",
+    ),
+    "aifs_media.generator": ("MediaGenerator",),
+    "aifs_media.records": (
+        "Asset",
+        "Capability",
+        "Caption",
+        "Check",
+        "Cost",
+        "HealthReport",
+        "Job",
+        "MediaRequest",
+        "ObjectURL",
+        "Script",
+        "Size",
+        "TextResult",
+    ),
+    "aifs_media.settings": ("Settings",),
+    "aifs_media.sync": ("SyncMediaGenerator",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+
+if not TYPE_CHECKING:
+    # Hidden from type checkers, which would otherwise accept any misspelt name.
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'aifs_media' has no attribute {name!r}")
+        import importlib
+
+        return getattr(importlib.import_module(_HOME[name]), name)
+
+    def __dir__() -> list[str]:
+        return list(__all__)
