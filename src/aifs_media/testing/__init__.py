@@ -1,0 +1,1 @@
+"""For tests and first tries: the emulator."""

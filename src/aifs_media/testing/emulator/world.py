@@ -1,0 +1,58 @@
+"""Everything the emulated services share: time, books, faults, files and the switches a test may turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aifs_media.testing.emulator.books import BookKeeper
+from aifs_media.testing.emulator.clock import Clock
+from aifs_media.testing.emulator.faults import FaultQueue
+from aifs_media.testing.emulator.outputs import OutputShelf
+
+
+@dataclass
+class Switches:
+    """How the emulated services behave. Every value may be changed while they run.
+
+    Attributes:
+        latency: Seconds a generation runs, on the emulator's clock.
+        queue_time: Seconds it waits in the queue before that.
+        retention: Seconds after which Replicate drops outputs, inputs and logs.
+        replicate_credit: USD left. 0 or less answers 402; under 5 limits creates to 6 a minute, one at a time.
+        held_status: What a held create (`Prefer: wait`) says about a finished prediction.
+        poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
+        poe_history_form: Which of the two documented forms points_history has.
+        unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
+        refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
+    """
+
+    latency: float = 0.0
+    queue_time: float = 0.0
+    retention: float = 3600.0
+    replicate_credit: float = 100.0
+    held_status: Literal["processing", "succeeded"] = "processing"
+    poe_points: int = 1_000_000
+    poe_history_form: Literal["reference", "guide"] = "reference"
+    unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
+    refuse_leaked_key: bool = False
+
+
+@dataclass
+class World:
+    """One emulator's state. URLs have no trailing slash."""
+
+    replicate_token: str = field(repr=False)
+    poe_key: str = field(repr=False)
+    base_url: str
+    delivery_url: str
+    switches: Switches
+    clock: Clock = field(default_factory=Clock)
+    faults: FaultQueue = field(default_factory=FaultQueue)
+    shelf: OutputShelf = field(default_factory=OutputShelf)
+    prompts: dict[str, str] = field(default_factory=dict[str, str])
+    books: BookKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the books on the world's clock."""
+        self.books = BookKeeper(self.clock)
