@@ -1,0 +1,1 @@
+"""Vendor adapters, independent of each other."""
