@@ -13,7 +13,21 @@ import stamina
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTINGS_PREFIXES = ("AIFS_", "AWS_", "CLOUDFLARE_", "IMAGE_", "MEDIA_", "POE_", "R2_", "REPLICATE_", "S3_", "TEXT_", "VIDEO_")
+pytest_plugins = ["tests.servers.s3"]
+
+SETTINGS_PREFIXES = (
+    "AIFS_",
+    "AWS_",
+    "CLOUDFLARE_",
+    "IMAGE_",
+    "MEDIA_",
+    "POE_",
+    "R2_",
+    "REPLICATE_",
+    "S3_",
+    "TEXT_",
+    "VIDEO_",
+)
 PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

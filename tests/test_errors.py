@@ -26,7 +26,9 @@ SAMPLES: list[errors.MediaError] = [
     errors.UnsupportedOptionError("no", option="fps", model="replicate:m", hint="leave it out"),
     errors.ModelRetiredError("gone", model="replicate:m", suggestions=["replicate:n"]),
     errors.JobConflictError("j1"),
-    errors.PaymentRequiredError(label="Replicate", billing_url="https://replicate.com/account/billing", provider="replicate"),
+    errors.PaymentRequiredError(
+        label="Replicate", billing_url="https://replicate.com/account/billing", provider="replicate"
+    ),
     errors.GenerationTimeoutError(job=JOB, timeout=60, outcome="it goes on."),
     errors.PartialResultError(job=JOB, assets=[], failed={1: errors.BadMediaError("cut")}),
     errors.SubmissionUncertainError(job=JOB, reason="reset"),
@@ -48,7 +50,11 @@ def test_pickle_keeps_everything(error: errors.MediaError) -> None:
 
 def test_docstring_draws_every_class() -> None:
     """The tree in the module's docstring names all classes, each below its parent."""
-    drawn = [line.strip("| +-").split()[0] for line in (errors.__doc__ or "").splitlines() if "Error " in line and ("+--" in line or line.startswith("    MediaError"))]
+    drawn = [
+        line.strip("| +-").split()[0]
+        for line in (errors.__doc__ or "").splitlines()
+        if "Error " in line and ("+--" in line or line.startswith("    MediaError"))
+    ]
     assert sorted(drawn) == sorted(found.__name__ for found in CLASSES)
 
 

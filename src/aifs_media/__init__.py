@@ -1,6 +1,6 @@
 """aifs-media: from a prompt to a media asset that is yours.
 
-    asset = await MediaGenerator.from_env().image("A serene mountain landscape at sunset")
+asset = await MediaGenerator.from_env().image("A serene mountain landscape at sunset")
 """
 
 from __future__ import annotations
@@ -121,7 +121,58 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted([*_HOME, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = (
+    "Asset",
+    "AuthenticationError",
+    "BadMediaError",
+    "BucketNotFoundError",
+    "Capability",
+    "Caption",
+    "Check",
+    "ConfigurationError",
+    "ContentRejectedError",
+    "Cost",
+    "DownloadError",
+    "GenerationFailedError",
+    "GenerationTimeoutError",
+    "HealthReport",
+    "Job",
+    "JobCanceledError",
+    "JobConflictError",
+    "JobError",
+    "JobNotFoundError",
+    "MediaError",
+    "MediaGenerator",
+    "MediaRequest",
+    "MissingCredentialError",
+    "ModelRetiredError",
+    "NoMediaError",
+    "ObjectURL",
+    "OutputExpiredError",
+    "PartialResultError",
+    "PaymentRequiredError",
+    "PluginError",
+    "ProviderError",
+    "ProviderUnavailableError",
+    "RateLimitedError",
+    "RequestRejectedError",
+    "Script",
+    "Settings",
+    "Size",
+    "StaleJobError",
+    "StorageCredentialError",
+    "StorageError",
+    "SubmissionUncertainError",
+    "SyncMediaGenerator",
+    "TextResult",
+    "TransferError",
+    "UnexpectedResponseError",
+    "UnknownProviderError",
+    "UnsafeURLError",
+    "UnsupportedOptionError",
+    "UploadError",
+    "__version__",
+)
 
 if not TYPE_CHECKING:
     # Hidden from type checkers, which would otherwise accept any misspelt name.

@@ -12,18 +12,15 @@ CANCEL_MARGIN = 10.0
 SHORTEST_LIFETIME = 5.0
 
 
-def next_wait(reads: int, *, hint: float | None = None, first: float | None = None) -> float:
+def next_wait(reads: int, *, hint: float | None = None) -> float:
     """Return the seconds to wait before status read number `reads` (from 0).
 
     Args:
         reads: how many reads were made.
         hint: what the server asked for; it wins, within 0 and 60 s.
-        first: a better first wait, where the model's usual time is known.
     """
     if hint is not None:
         return min(max(hint, 0.0), LONGEST_HINT)
-    if reads == 0 and first is not None:
-        return first
     return WAITS[min(reads, len(WAITS) - 1)]
 
 

@@ -135,7 +135,9 @@ class MissingCredentialError(ConfigurationError):
 
     code = "missing_credential"
 
-    def __init__(self, *, label: str, setting: str, provider: str, use: str = "image/video generation", hint: str = "") -> None:
+    def __init__(
+        self, *, label: str, setting: str, provider: str, use: str = "image/video generation", hint: str = ""
+    ) -> None:
         super().__init__(
             f"{label} API key is required for {use}. Please configure {setting} in your environment.",
             provider=provider,

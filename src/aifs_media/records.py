@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
-if TYPE_CHECKING:
-    from typing import Self
+from aifs_media._record import Kind as Kind
+from aifs_media._record import Record as Record
+from aifs_media._record import Size as Size
+from aifs_media.capabilities import Capability as Capability
+from aifs_media.capabilities import Frames as Frames
+from aifs_media.capabilities import Price as Price
 
-Kind = Literal["image", "video"]
 OnCancel = Literal["cancel", "detach"]
 Billed = Literal["yes", "no", "unknown"]
 FailureReason = Literal["generation_failed", "content_rejected", "canceled", "expired", "no_media"]
@@ -42,26 +45,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Record(BaseModel):
-    """The base of all records: frozen, strict about unknown fields, silent about values in validation errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
-
-
 # -- money -------------------------------------------------------------------------------------------------------------
 
-PriceUnit = Literal["image", "video", "video_second", "gpu_second"]
 CostBasis = Literal["image", "video", "video_second", "gpu_second", "points", "unknown"]
-
-
-class Price(Record):
-    """What a model costs, as published: `amount` per `per`, with the source of the figure and its date."""
-
-    amount: Decimal
-    currency: str = "USD"
-    per: PriceUnit
-    source: str
-    as_of: str
 
 
 class Cost(Record):
@@ -81,25 +67,6 @@ class Cost(Record):
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------------
-
-
-class Size(Record):
-    """Width and height in pixels."""
-
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read "1024x768" (also with "*" or "×"). Raises ValueError."""
-        width, separator, height = text.lower().replace("*", "x").replace("×", "x").partition("x")
-        if not separator or not width.strip().isdecimal() or not height.strip().isdecimal():
-            message = f"{text!r} is not a size. Write width x height in pixels, for example '1024x1024'."
-            raise ValueError(message)
-        return cls(width=int(width), height=int(height))
 
 
 class InputFile(Record):
@@ -144,66 +111,6 @@ class MediaRequest(Record):
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     lifetime: float | None = None
     timeout: float | None = None
-
-
-# -- what a provider can do --------------------------------------------------------------------------------------------
-
-
-class Frames(Record):
-    """How a model counts frames instead of seconds."""
-
-    name: str
-    default: int
-    default_fps: float
-    maximum: int
-    fps_name: str | None = None
-    step: int = 1
-    offset: int = 0
-
-
-class Capability(Record):
-    """One thing a provider can do: a kind of media with a model, what the model takes, its limits and its price.
-
-    Attributes:
-        names: common option -> the model's own input name. A common option that is not listed is not supported. The keys are
-            prompt, n, width, height, size, aspect_ratio, seed, duration, fps, image, negative_prompt, output_format.
-        inputs: the model's own inputs as JSON schema properties; None where they are not known.
-        required: own inputs that must be given.
-        defaults: own inputs that are always sent unless the caller says otherwise.
-        custom_size: own inputs that go along with a width and height, for example an aspect ratio "custom".
-        sizes: aspect ratio -> true size, for models that take no width and height.
-        frames: set where the model counts frames.
-        maximum_duration: seconds; None where the schema says it.
-        maximum_outputs: how many outputs one create can make.
-        price: the published price; None where none is.
-        timeout: seconds that callers should usually wait; None for the kind's default.
-        typical_seconds: how long the model usually takes; None where nobody measured.
-        hold_seconds: how long the create may be held open for the result; 0 never.
-        lifetime_limit: seconds after which the provider ends the job by itself.
-        find_window: seconds for which a lost create can be found by listing; 0 where it cannot.
-        find_lag: seconds by which that list may lag.
-        note: one sentence that a person choosing a model should know.
-    """
-
-    kind: Kind
-    model: str
-    names: dict[str, str] = Field(default_factory=lambda: {"prompt": "prompt"})
-    inputs: dict[str, dict[str, JsonValue]] | None = None
-    required: tuple[str, ...] = ()
-    defaults: dict[str, JsonValue] = Field(default_factory=dict)
-    custom_size: dict[str, JsonValue] = Field(default_factory=dict)
-    sizes: dict[str, Size] = Field(default_factory=dict)
-    frames: Frames | None = None
-    maximum_duration: float | None = None
-    maximum_outputs: int = 1
-    price: Price | None = None
-    timeout: float | None = None
-    typical_seconds: float | None = None
-    hold_seconds: float = 0
-    lifetime_limit: float = 1800
-    find_window: float = 0
-    find_lag: float = 0
-    note: str = ""
 
 
 # -- what a provider answers -------------------------------------------------------------------------------------------

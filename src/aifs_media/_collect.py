@@ -1,0 +1,272 @@
+"""From outputs at the provider to assets in the storage: fetched, verified and stored, one part per output."""
+
+from __future__ import annotations
+
+import logging
+import math
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+import anyio
+
+from aifs_media import events
+from aifs_media._download import EXPIRED_STATUSES, open_output
+from aifs_media._keys import encode_labels, with_extension
+from aifs_media._options import DURATION_TOLERANCE
+from aifs_media._retry import ATTEMPTS, wait_before
+from aifs_media.errors import BadMediaError, DownloadError, JobError, MediaError, OutputExpiredError, PartialResultError
+from aifs_media.protocols import CostReporter, Pollable, role
+from aifs_media.records import Asset, Cost, Part, RemoteFile, Succeeded
+
+if TYPE_CHECKING:
+    from aifs_media._download import Authorize, VerifiedSource
+    from aifs_media._files import FileClient
+    from aifs_media._row import JobRow
+    from aifs_media.protocols import MediaProvider, Storage
+    from aifs_media.records import Job, Output, Stage
+
+PARTS_IN_FLIGHT = 4
+COST_LIMIT = 10.0
+
+log = logging.getLogger("aifs_media.collect")
+
+
+class Collector:
+    """Brings the outputs of one job home.
+
+    Args:
+        row: the job.
+        provider: asked for a fresh URL when one has expired, and for the cost.
+        storage: where the assets go.
+        files: fetches the outputs.
+        authorize: which headers may go to an output's URL.
+    """
+
+    def __init__(
+        self, row: JobRow, *, provider: MediaProvider, storage: Storage, files: FileClient, authorize: Authorize
+    ) -> None:
+        self._row = row
+        self._provider = provider
+        self._storage = storage
+        self._files = files
+        self._authorize = authorize
+        self._failed: dict[int, MediaError] = {}
+
+    async def collect(self) -> None:
+        """Store every part that is not stored yet, then say what came of it.
+
+        Raises:
+            PartialResultError: some were stored and others were not.
+            MediaError: the only output, or every one, could not be stored; the first error.
+        """
+        row = self._row
+        waiting = [part.index for part in row.job.parts if part.asset is None]
+        places = anyio.CapacityLimiter(PARTS_IN_FLIGHT)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._learn_cost)
+            for index in waiting:
+                group.start_soon(self._collect_part, index, places)
+        await self._finish()
+
+    async def _learn_cost(self) -> None:
+        """Ask the provider's books while the bytes travel; what cannot be told stays unknown."""
+        reporter, job = role(self._provider, CostReporter), self._row.job
+        if reporter is None or (job.cost is not None and job.cost.status == "reported"):
+            return
+        cost: Cost | None = None
+        with anyio.move_on_after(COST_LIMIT):
+            try:
+                cost = await reporter.report_cost(job.request, job.attempts[-1])
+            except MediaError as error:
+                log.info("cost not reported: %s", error.code, extra=self._row.fields("cost"))
+        if cost is not None:
+            await self._row.change(cost=cost)
+
+    async def _collect_part(self, index: int, places: anyio.CapacityLimiter) -> None:
+        async with places:
+            try:
+                await self._store_part(index)
+            except MediaError as error:
+                # Kept for the end: one bad output must not cost the others.
+                self._failed[index] = self._row.name(error)
+                await self._row.change_part(index, error=str(error))
+
+    async def _store_part(self, index: int) -> None:
+        row, number = self._row, 0
+        while True:
+            number += 1
+            try:
+                return await self._transfer(index)
+            except (BadMediaError, DownloadError) as error:
+                if isinstance(error, DownloadError) and error.status in EXPIRED_STATUSES:
+                    await self._refresh(index, error)
+                    wait = 0.0 if number < ATTEMPTS else None
+                else:
+                    # A broken file may be whole at the second try; the asset is paid for, so it gets one.
+                    again = isinstance(error, BadMediaError) and isinstance(row.part(index).output, RemoteFile)
+                    error.retryable = error.retryable or again
+                    wait = wait_before(number, error) if again and number < ATTEMPTS else None
+                if wait is None:
+                    raise
+                row.tell(events.Retried, step="download", reason=error.code, wait=wait)
+                await row.clock.sleep(wait)
+
+    async def _refresh(self, index: int, error: DownloadError) -> None:
+        """Ask the provider for the outputs again, in case their URLs are fresh. Raises OutputExpiredError."""
+        row, pollable = self._row, role(self._provider, Pollable)
+        old = row.part(index).output
+        if pollable is not None and row.job.ref is not None:
+            state = await pollable.poll(row.job.ref)
+            if isinstance(state, Succeeded) and index < len(state.outputs) and state.outputs[index] != old:
+                await row.change_part(index, output=state.outputs[index])
+                return
+        raise OutputExpiredError(
+            f"The provider no longer has output {index} (HTTP {error.status}).",
+            job=row.job,
+            hint="It was paid for and cannot be fetched any more. A new job makes a new one.",
+            maybe_billed=True,
+        ) from error
+
+    async def _transfer(self, index: int) -> None:
+        row, part = self._row, self._row.part(index)
+        assert part.output is not None
+        started = row.clock.monotonic()
+        source = await open_output(
+            part.output,
+            row.job.request.kind,
+            client=self._files,
+            clock=row.clock,
+            authorize=self._authorize,
+            on_retry=lambda error, wait: row.tell(events.Retried, step="download", reason=error.code, wait=wait),
+            on_bytes=lambda size, total: row.tell(events.Transferred, index=index, size=size, total=total),
+        )
+        try:
+            object_key = with_extension(row.job.object_stems[index], source.extension)
+            if part.object_key is not None:
+                # An earlier try, perhaps in a process that died, may have left an open upload behind.
+                await self._storage.discard_partial(part.object_key)
+            await row.change_part(index, object_key=object_key)
+            labels = encode_labels(row.job.request.tags)
+            stored = await self._storage.put(object_key, source, media_type=source.media_type, labels=labels)
+            address = await self._storage.url(object_key)
+        finally:
+            await source.aclose()
+        seconds = row.clock.monotonic() - started
+        asset = self._asset(index, source, object_key=object_key, url=address.url, seconds=seconds)
+        asset = asset.model_copy(update={"expires_at": address.expires_at, "size": stored.size})
+        await row.change_part(index, asset=asset, output=None, error="")
+
+    def _asset(self, index: int, source: VerifiedSource, *, object_key: str, url: str, seconds: float) -> Asset:
+        job, facts = self._row.job, source.facts
+        assert facts is not None
+        request = job.request
+        return Asset(
+            url=url,
+            object_key=object_key,
+            storage=self._storage.name,
+            kind=request.kind,
+            media_type=facts.media_type,
+            size=source.size,
+            sha256=source.sha256,
+            width=facts.width,
+            height=facts.height,
+            duration=facts.duration,
+            fps=facts.fps,
+            provider=request.provider,
+            model=request.model,
+            prompt=request.prompt,
+            seed=job.reported_seed,
+            job_id=job.job_id,
+            namespace=job.namespace,
+            index=index,
+            created_at=self._row.clock.now(),
+            tags=request.tags,
+            warnings=(*job.warnings, *_differences(job, facts.width, facts.height, facts.duration)),
+            timings={**job.timings, "transfer": round(seconds, 3)},
+            emulated=job.emulated or source.emulated,
+        )
+
+    async def _finish(self) -> None:
+        row = self._row
+        cost = row.job.cost or estimate(row.job)
+        share, timings = _share(cost, len(row.job.parts)), row.timed_in_all()
+        parts = tuple(_completed(part, share, timings["total"]) for part in row.job.parts)
+        stage: Stage = "storing" if self._failed else "stored"
+        if (
+            self._failed
+            and not row.job.assets
+            and all(isinstance(error, OutputExpiredError) for error in self._failed.values())
+        ):
+            stage = "expired"
+        await row.change(parts=parts, cost=cost, timings=timings, stage=stage)
+        for part in parts:
+            if part.asset is not None:
+                row.tell(
+                    events.Stored, index=part.index, object_key=part.asset.object_key, size=part.asset.size, cost=share
+                )
+        if not self._failed:
+            return
+        if row.job.assets:
+            raise PartialResultError(job=row.job, assets=row.job.assets, failed=self._failed)
+        first = self._failed[min(self._failed)]
+        if isinstance(first, JobError):
+            first.job = row.job
+        raise first
+
+
+def parts_of(outputs: tuple[Output, ...]) -> tuple[Part, ...]:
+    """Return one part per output."""
+    return tuple(Part(index=index, output=output) for index, output in enumerate(outputs))
+
+
+def estimate(job: Job) -> Cost:
+    """Return what the job probably cost, from the published price; unknown where nothing published fits."""
+    price = job.price
+    if price is None:
+        return Cost()
+    quantity: float
+    if (price.per == "image" and job.request.kind == "image") or (price.per == "video" and job.request.kind == "video"):
+        quantity = len(job.parts)
+    elif price.per == "video_second" and job.assets:
+        quantity = math.fsum(asset.duration or 0.0 for asset in job.assets)
+    else:
+        return Cost()
+    if not quantity:
+        return Cost()
+    return Cost(
+        amount=price.amount * Decimal(str(quantity)),
+        currency=price.currency,
+        basis=price.per,
+        quantity=quantity,
+        status="estimated",
+        source=price.source,
+        as_of=price.as_of,
+    )
+
+
+def _completed(part: Part, cost: Cost, total: float) -> Part:
+    if part.asset is None:
+        return part
+    timings = {**part.asset.timings, "total": total}
+    return part.model_copy(update={"asset": part.asset.model_copy(update={"cost": cost, "timings": timings})})
+
+
+def _share(cost: Cost, number: int) -> Cost:
+    if cost.amount is None or number <= 1:
+        return cost
+    exact = (cost.amount / number).quantize(Decimal("0.000001"), ROUND_HALF_UP).normalize()
+    amount = Decimal(f"{exact:f}")
+    return cost.model_copy(update={"amount": amount, "quantity": cost.quantity / number if cost.quantity else None})
+
+
+def _differences(job: Job, width: int | None, height: int | None, duration: float | None) -> list[str]:
+    """Say where the measured file differs from what was to be expected."""
+    found: list[str] = []
+    expected = job.expected_size
+    if expected is not None and width is not None and (width, height) != (expected.width, expected.height):
+        found.append(f"The size is {width}x{height} and not {expected}.")
+    if job.expected_duration is not None and duration is not None:
+        tolerance = max(DURATION_TOLERANCE, 1.5 / (job.expected_fps or 24.0))
+        if abs(duration - job.expected_duration) > tolerance:
+            found.append(f"The duration is {duration:g} s and not {job.expected_duration:g} s.")
+    return found

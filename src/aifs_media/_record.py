@@ -1,0 +1,37 @@
+"""What all records have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Kind = Literal["image", "video"]
+
+
+class Record(BaseModel):
+    """The base of all records: frozen, strict about unknown fields, silent about values in validation errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+
+class Size(Record):
+    """Width and height in pixels."""
+
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "1024x768" (also with "*"). Raises ValueError."""
+        width, separator, height = text.lower().replace("*", "x").partition("x")
+        if not separator or not width.strip().isdecimal() or not height.strip().isdecimal():
+            message = f"{text!r} is not a size. Write width x height in pixels, for example '1024x1024'."
+            raise ValueError(message)
+        return cls(width=int(width), height=int(height))

@@ -1,0 +1,101 @@
+"""A job and its row in the ledger, changed together; and the events that tell of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+from aifs_media import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aifs_media.errors import MediaError
+    from aifs_media.protocols import Clock, Ledger
+    from aifs_media.records import Job, Part
+
+    OnEvent = Callable[[events.Event], object]
+
+PROGRESS_PAUSE = 0.25
+
+log = logging.getLogger("aifs_media.jobs")
+
+
+class JobRow:
+    """One job on its way in this process. All changes go through `change`, one after the other."""
+
+    def __init__(self, job: Job, *, ledger: Ledger, clock: Clock, on_event: OnEvent | None) -> None:
+        self.job = job
+        self.clock = clock
+        self._ledger = ledger
+        self._on_event = on_event
+        self._began = clock.monotonic()
+        self._seq = 0
+        self._last_progress = float("-inf")
+        self._lock = anyio.Lock()
+
+    async def change(self, **updates: object) -> None:
+        """Write the job with these fields changed; durable when this returns. Raises StaleJobError."""
+        async with self._lock:
+            await self._write(updates)
+
+    async def change_part(self, index: int, **updates: object) -> None:
+        """Change one part and nothing else. Raises StaleJobError."""
+        async with self._lock:
+            parts = tuple(part.model_copy(update=updates) if part.index == index else part for part in self.job.parts)
+            await self._write({"parts": parts, "stage": "storing"})
+
+    async def _write(self, updates: dict[str, object]) -> None:
+        changed = self.job.model_copy(update=updates)
+        self.job = await self._ledger.update(changed, expected_version=self.job.version)
+
+    def part(self, index: int) -> Part:
+        """Return one part as it stands."""
+        return next(part for part in self.job.parts if part.index == index)
+
+    def timed(self, step: str, seconds: float) -> dict[str, float]:
+        """Return the job's timings with seconds added to a step."""
+        return {**self.job.timings, step: round(self.job.timings.get(step, 0.0) + seconds, 3)}
+
+    def timed_in_all(self) -> dict[str, float]:
+        """Return the job's timings with the time since this process took it up added to the total."""
+        return self.timed("total", self.clock.monotonic() - self._began)
+
+    def name(self, error: MediaError) -> MediaError:
+        """Put the job's names into an error that a lower level raised without knowing them."""
+        error.job_id = error.job_id or self.job.job_id
+        error.provider = error.provider or self.job.provider
+        return error
+
+    def tell(self, event: type[events.JobEvent], **fields: object) -> None:
+        """Tell `on_event`, in order, on the loop's thread. What it raises is logged and goes no further."""
+        request = self.job.request
+        log.debug("%s", event.__name__, extra=self.fields(event.__name__))
+        if self._on_event is None:
+            return
+        if event in {events.Transferred, events.Progressed}:
+            now = self.clock.monotonic()
+            if now - self._last_progress < PROGRESS_PAUSE:
+                return
+            self._last_progress = now
+        self._seq += 1
+        stamp = {
+            "job_id": self.job.job_id, "namespace": self.job.namespace, "seq": self._seq, "at": self.clock.now(),
+            "provider": request.provider, "model": request.model, "kind": request.kind,
+        }  # fmt: skip
+        record = event.model_validate({**stamp, **fields})
+        try:
+            self._on_event(cast("events.Event", record))
+        except Exception:
+            # The host's callback is not part of the job: its mistakes must not cost a paid asset.
+            log.exception("on_event raised", extra=self.fields("event"))
+
+    def fields(self, step: str) -> dict[str, str]:
+        """Return the fields that every log record of a job carries. Never a prompt."""
+        request = self.job.request
+        return {
+            "job_id": self.job.job_id, "namespace": self.job.namespace, "provider": request.provider,
+            "model": request.model, "step": step,
+        }  # fmt: skip

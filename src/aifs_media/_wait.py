@@ -1,0 +1,109 @@
+"""Waiting for the provider: poll until it ends, the caller's time runs out, or somebody cancels."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aifs_media import events
+from aifs_media._poll import Deadline, next_wait
+from aifs_media.errors import GenerationTimeoutError, MediaError, UnexpectedResponseError
+from aifs_media.protocols import Cancellable, Pollable, role
+from aifs_media.records import Failed, Pending, Succeeded
+
+if TYPE_CHECKING:
+    from aifs_media._row import JobRow
+    from aifs_media.protocols import MediaProvider
+
+SETTLE_LIMIT = 10.0
+"""Seconds to wait for the provider to confirm a cancellation."""
+
+log = logging.getLogger("aifs_media.wait")
+
+
+async def wait(
+    row: JobRow, state: Pending | Succeeded | Failed, *, provider: MediaProvider, deadline: Deadline
+) -> Succeeded | Failed:
+    """Ask until the job ends.
+
+    Raises:
+        GenerationTimeoutError: the caller's time ran out; the job was cancelled or goes on, as the error says.
+        MediaError: the provider cannot be asked any more, for example because the key was revoked.
+    """
+    reads = 0
+    pollable = role(provider, Pollable)
+    while isinstance(state, Pending):
+        if pollable is None:
+            raise UnexpectedResponseError(
+                f"The provider {provider.name!r} says 'pending' and cannot be polled.", provider=provider.name
+            )
+        now = row.clock.monotonic()
+        if deadline.remaining(now) <= 0:
+            return await _out_of_time(row, provider, state)
+        row.tell(events.Progressed, progress=state.progress, queue_position=state.queue_position)
+        await row.clock.sleep(deadline.clip(next_wait(reads, hint=state.poll_after), now))
+        state = await _ask(row, pollable, state)
+        reads += 1
+    return state
+
+
+async def _ask(row: JobRow, pollable: Pollable, state: Pending) -> Pending | Succeeded | Failed:
+    try:
+        return await pollable.poll(state.ref)
+    except MediaError as error:
+        if not error.retryable:
+            raise row.name(error) from error.__cause__
+        # A read that failed says nothing about the job: ask again in the usual rhythm, or when the server says.
+        again = state.model_copy(update={"poll_after": error.retry_after})
+        row.tell(events.Retried, step="poll", reason=error.code, wait=error.retry_after or 0.0)
+        return again
+
+
+async def _out_of_time(row: JobRow, provider: MediaProvider, state: Pending) -> Succeeded | Failed:
+    timeout = row.job.timeout
+    if row.job.on_cancel == "detach":
+        raise GenerationTimeoutError(
+            job=row.job,
+            timeout=timeout,
+            outcome="the job goes on at the provider; resume(job) fetches its result later.",
+        )
+    ended = await stop(row, provider=provider, state=state)
+    if isinstance(ended, Succeeded):
+        return ended
+    if isinstance(ended, Failed):
+        await row.change(stage="canceled")
+        outcome = "the job was cancelled at the provider."
+    else:
+        outcome = "the provider was asked to cancel the job and has not confirmed it; resume(job) asks again."
+    raise GenerationTimeoutError(job=row.job, timeout=timeout, outcome=outcome)
+
+
+async def stop(row: JobRow, *, provider: MediaProvider, state: Pending) -> Pending | Succeeded | Failed:
+    """Ask the provider to stop the job, then see how it ended: a success that came first is kept.
+
+    Never raises for what the provider says; returns the last known state after at most a few seconds.
+    """
+    await row.change(cancel_requested=True)
+    row.tell(events.CancelRequested)
+    cancellable, pollable = role(provider, Cancellable), role(provider, Pollable)
+    last: Pending | Succeeded | Failed = state
+    outcome = "not_supported"
+    limit = Deadline.after(row.clock.monotonic(), SETTLE_LIMIT)
+    try:
+        if cancellable is not None:
+            answer = await cancellable.cancel(state.ref)
+            outcome = "too_late" if answer == "too_late" else "asked"
+        reads = 0
+        while pollable is not None and isinstance(last, Pending) and limit.remaining(row.clock.monotonic()) > 0:
+            last = await pollable.poll(state.ref)
+            if isinstance(last, Pending):
+                await row.clock.sleep(limit.clip(next_wait(reads), row.clock.monotonic()))
+                reads += 1
+        if isinstance(last, Failed):
+            outcome = "canceled"
+    except MediaError as error:
+        # The job's deadline at the provider ends it all the same; the row keeps saying that it was to be cancelled.
+        log.warning("cancel failed: %s", error.code, extra=row.fields("cancel"))
+        outcome = "failed"
+    row.tell(events.CancelRequested, outcome=outcome)
+    return last

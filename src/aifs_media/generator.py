@@ -1,0 +1,259 @@
+"""MediaGenerator: from a prompt to a media asset that is yours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from aifs_media._jobs import Jobs
+    from aifs_media._row import OnEvent
+    from aifs_media.call_options import ImageOptions, VideoOptions
+    from aifs_media.protocols import Clock, Ledger, MediaProvider, Storage
+    from aifs_media.records import (
+        Asset,
+        Capability,
+        Caption,
+        HealthReport,
+        Job,
+        Kind,
+        ObjectURL,
+        Script,
+        TextResult,
+    )
+    from aifs_media.settings import Settings
+
+
+class MediaGenerator:
+    """Turns prompts into verified files in your own storage.
+
+    As a one-liner, or inside `async with`, which keeps connections open between calls:
+
+        asset = await MediaGenerator.from_env().image("A serene mountain landscape at sunset")
+
+    Args:
+        providers: providers by name, or objects to use beside or instead of the built-in ones.
+        storage: where assets go; by default as the settings say.
+        ledger: the record of jobs; in memory by default.
+        settings: see Settings; by default the process's environment.
+        on_event: called with every event of every job, in order, on the loop's thread; see aifs_media.events.
+        clock: time; real by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Sequence[MediaProvider] = (),
+        storage: Storage | None = None,
+        ledger: Ledger | None = None,
+        settings: Settings | None = None,
+        on_event: OnEvent | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._providers = tuple(providers)
+        self._storage = storage
+        self._ledger = ledger
+        self._settings = settings
+        self._on_event = on_event
+        self._clock = clock
+        self._made: Jobs | None = None
+        self._held: AbstractAsyncContextManager[object] | None = None
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        env_file: str | os.PathLike[str] | None = None,
+        on_event: OnEvent | None = None,
+        **settings: str | float | None,
+    ) -> Self:
+        """Build a generator from environment names, a mapping or a `.env` file; see docs/configuration.md.
+
+        Args:
+            environ: a mapping to read instead of the process's environment.
+            env_file: a `.env` file; the environment counts more.
+            on_event: called with every event.
+            settings: single settings by their lower-case names; they count most.
+
+        Raises:
+            ConfigurationError: a setting is unknown, incomplete or contradicts another.
+        """
+        from aifs_media.settings import Settings
+
+        return cls(settings=Settings.from_env(environ, env_file=env_file, **settings), on_event=on_event)
+
+    @property
+    def _jobs(self) -> Jobs:
+        if self._made is None:
+            from aifs_media._jobs import Jobs
+
+            self._made = Jobs(
+                providers=self._providers, storage=self._storage, ledger=self._ledger, settings=self._settings,
+                on_event=self._on_event, clock=self._clock,
+            )  # fmt: skip
+        return self._made
+
+    # -- media ---------------------------------------------------------------------------------------------------------
+
+    async def image(self, prompt: str, **options: Unpack[ImageOptions]) -> Asset:
+        """Make one image and store it.
+
+        Raises:
+            MediaError: see aifs_media.errors for which error asks for what.
+        """
+        async with self._jobs.lease():
+            job = await self._jobs.new("image", prompt, 1, options)
+            return (await self._jobs.finish(job))[0]
+
+    async def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
+        """Make several images of one prompt, in one create where the model can.
+
+        Raises:
+            PartialResultError: some were stored and others were not; it holds the ones that were.
+            MediaError: none was stored.
+        """
+        async with self._jobs.lease():
+            return await self._jobs.many("image", prompt, n, options)
+
+    async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
+        """Make one video, from a prompt or a script, and store it. Raises MediaError."""
+        async with self._jobs.lease():
+            job = await self._jobs.new("video", str(prompt), 1, options)
+            return (await self._jobs.finish(job))[0]
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    async def start(self, kind: Kind, prompt: str | Script, *, n: int = 1, **options: Unpack[VideoOptions]) -> Job:
+        """Create a job and return as soon as the provider has accepted it. Keep the job as JSON if you like.
+
+        Raises:
+            MediaError: it was refused, or its answer was lost.
+        """
+        async with self._jobs.lease():
+            return await self._jobs.start(await self._jobs.new(kind, str(prompt), n, options))
+
+    async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
+        """Wait for a job of `start` and return its assets. Raises MediaError."""
+        async with self._jobs.lease():
+            return await self._jobs.finish(job, timeout=timeout)
+
+    async def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
+        """Go on with a job from wherever it stands: by its id in this ledger, or as a job kept elsewhere as JSON.
+
+        Raises:
+            JobNotFoundError: the ledger has no job with that id.
+            MediaError: the job cannot be brought to an end.
+        """
+        async with self._jobs.lease():
+            return await self._jobs.finish(await self._jobs.load(job, namespace), timeout=timeout)
+
+    async def cancel(self, job: Job | str, *, namespace: str = "") -> Job:
+        """Stop a job at its provider. A result that came first is stored and kept; look at `job.stage` and `job.assets`."""
+        async with self._jobs.lease():
+            return await self._jobs.cancel(await self._jobs.load(job, namespace))
+
+    # -- text ----------------------------------------------------------------------------------------------------------
+
+    async def text(self, prompt: str, *, system: str = "", model: str | None = None) -> TextResult:
+        """Write a text. It is asked for once: a lost answer is an error. Raises ProviderError."""
+        async with self._jobs.lease():
+            return await self._jobs.write(prompt, system=system, model=model)
+
+    async def caption(
+        self,
+        topic: str,
+        *,
+        audience: str = "",
+        tone: str = "",
+        style: str = "",
+        platform: str = "",
+        hashtag_count: int = 5,
+        model: str | None = None,
+    ) -> Caption:
+        """Write a caption with hashtags for a post about a topic. Raises UnexpectedResponseError if the answer is not one."""
+        from aifs_media import _texts
+
+        prompt = _texts.caption_prompt(
+            topic, audience=audience, tone=tone, style=style, platform=platform, hashtag_count=hashtag_count
+        )
+        answer = await self.text(prompt, model=model)
+        return _texts.parse_caption(answer.text, hashtag_count=hashtag_count)
+
+    async def script(
+        self,
+        topic: str,
+        *,
+        audience: str = "",
+        tone: str = "",
+        style: str = "",
+        platform: str = "",
+        duration: float | None = None,
+        model: str | None = None,
+    ) -> Script:
+        """Write a video script about a topic. Raises UnexpectedResponseError if the answer is not one."""
+        from aifs_media import _texts
+
+        prompt = _texts.script_prompt(
+            topic, audience=audience, tone=tone, style=style, platform=platform, duration=duration
+        )
+        return _texts.parse_script((await self.text(prompt, model=model)).text)
+
+    async def improve_prompt(
+        self, prompt: str, *, kind: Kind = "image", style: str = "", model: str | None = None
+    ) -> str:
+        """Rewrite a prompt so that a model can do more with it. Raises UnexpectedResponseError."""
+        from aifs_media import _texts
+
+        answer = await self.text(_texts.improve_prompt_prompt(prompt, kind=kind, style=style), model=model)
+        return _texts.parse_prompt(answer.text)
+
+    # -- what is stored ------------------------------------------------------------------------------------------------
+
+    async def url(self, asset: Asset, *, expires_in: float | None = None) -> ObjectURL:
+        """Return where an asset can be fetched. `expires_in` seconds asks for a URL that ends by itself."""
+        async with self._jobs.lease():
+            return await self._jobs.storage.url(asset.object_key, expires_in=expires_in)
+
+    async def delete(self, asset: Asset) -> None:
+        """Remove an asset from the storage; one that is gone already is fine."""
+        async with self._jobs.lease():
+            await self._jobs.storage.delete(asset.object_key)
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    def models(self, kind: Kind | None = None) -> list[tuple[str, Capability]]:
+        """Return the models that are known without asking anyone, as pairs of provider name and capability."""
+        return [pair for pair in self._jobs.known() if kind is None or pair[1].kind == kind]
+
+    async def check(self) -> HealthReport:
+        """Find out whether everything is set up: keys, storage, public URL, clock, settings. Spends nothing."""
+        from aifs_media._health import health
+
+        async with self._jobs.lease():
+            return await health(self._jobs)
+
+    # -- lifetime ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._held = self._jobs.lease()
+        await self._held.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await held.__aexit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        return f"MediaGenerator({self._settings!r})"

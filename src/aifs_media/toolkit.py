@@ -1,0 +1,287 @@
+"""What an author of a provider needs, in one place.
+
+A provider is any object with the four members of `MediaProvider`; `HttpProvider` is a convenience that brings credentials,
+connections, typed errors and the rule that a create leaves once. See docs/writing-a-provider.md.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar, Self
+from urllib.parse import urlsplit
+
+import anyio
+from pydantic import JsonValue
+
+from aifs_media._http import CREATES_IN_FLIGHT, READ_TIMEOUT, Answer, HttpClient, status_error
+from aifs_media._secrets import Secret, redact
+from aifs_media.errors import (
+    ConfigurationError,
+    ContentRejectedError,
+    MediaError,
+    MissingCredentialError,
+    ModelRetiredError,
+    PaymentRequiredError,
+    UnexpectedResponseError,
+)
+from aifs_media.protocols import MediaProvider, Pollable
+from aifs_media.records import (
+    Capability,
+    Cost,
+    Failed,
+    Found,
+    Frames,
+    InlineFile,
+    InputRef,
+    MediaRequest,
+    Output,
+    Pending,
+    Price,
+    RemoteFile,
+    Size,
+    Succeeded,
+    TextRequest,
+    TextResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+__all__ = [
+    "Answer",
+    "Capability",
+    "ConfigurationError",
+    "ContentRejectedError",
+    "Cost",
+    "Failed",
+    "Found",
+    "Frames",
+    "HttpProvider",
+    "InlineFile",
+    "InputRef",
+    "JsonValue",
+    "MediaError",
+    "MediaProvider",
+    "MediaRequest",
+    "MissingCredentialError",
+    "ModelRetiredError",
+    "Output",
+    "PaymentRequiredError",
+    "Pending",
+    "Pollable",
+    "Price",
+    "RemoteFile",
+    "Size",
+    "Succeeded",
+    "TextRequest",
+    "TextResult",
+    "UnexpectedResponseError",
+]
+
+
+class HttpProvider:
+    """A provider that speaks JSON over HTTP with one API key.
+
+    Class attributes to set:
+        name: the provider's name in `provider:model`, lower case.
+        label: the vendor's name as people write it.
+        base_url: origin and path of the API.
+        base_url_settings: environment names of the base URL besides `NAME_BASE_URL`.
+        key_settings: environment names that may hold the key, the canonical one first; by default `NAME_API_KEY`.
+        key_use: what the key is needed for, for the error that says it is missing.
+        billing_url: where credit is bought.
+        keys_url: where keys are made.
+        capabilities: what the provider can do without asking it.
+        delivery_hosts: hosts that outputs come from; "*." allows any name below. Others are fetched too, unless
+            strict hosts are asked for; this list never decides where the key goes.
+        refusal_statuses: statuses of a create, besides 4xx, after which the vendor documents that nothing was accepted.
+
+    `NAME_BASE_URL` and `NAME_DELIVERY_HOSTS` in the environment override the two addresses.
+    """
+
+    name: ClassVar[str]
+    label: str = ""
+    base_url: str = ""
+    base_url_settings: ClassVar[tuple[str, ...]] = ()
+    key_settings: ClassVar[tuple[str, ...]] = ()
+    key_use: ClassVar[str] = "image/video generation"
+    billing_url: ClassVar[str] = ""
+    keys_url: ClassVar[str] = ""
+    capabilities: Sequence[Capability] = ()
+    delivery_hosts: tuple[str, ...] = ()
+    refusal_statuses: ClassVar[frozenset[int]] = frozenset({503})
+
+    def __init__(
+        self,
+        *,
+        api_key: str = "",
+        base_url: str = "",
+        delivery_hosts: Sequence[str] = (),
+        trusted_hosts: Sequence[str] = (),
+    ) -> None:
+        self.label = self.label or self.name.title()
+        self._key = Secret(api_key)
+        self.base_url = (base_url or self.base_url).rstrip("/")
+        self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
+        if (
+            not self.base_url.startswith("https://")
+            and self.base_url.partition("://")[2].partition("/")[0] not in trusted_hosts
+        ):
+            raise ConfigurationError(
+                f"The base URL {self.base_url!r} of {self.name!r} is not https.",
+                hint="Use https, or list exactly this host:port in MEDIA_TRUSTED_HOSTS.",
+                provider=self.name,
+            )
+        self._http: HttpClient | None = None
+        self._slots: anyio.CapacityLimiter | None = None
+
+    @classmethod
+    def from_settings(cls, environ: Mapping[str, str]) -> Self:
+        """Build the provider from environment names. A missing key is an error only when it is first needed."""
+
+        def first(*names: str) -> str:
+            return next((environ[name].strip() for name in names if environ.get(name, "").strip()), "")
+
+        def items(name: str) -> list[str]:
+            return [item.strip() for item in environ.get(name, "").split(",") if item.strip()]
+
+        prefix = cls.name.upper().replace("-", "_")
+        return cls(
+            api_key=first(*(cls.key_settings or (f"{prefix}_API_KEY",))),
+            base_url=first(*cls.base_url_settings, f"{prefix}_BASE_URL"),
+            delivery_hosts=items(f"{prefix}_DELIVERY_HOSTS"),
+            trusted_hosts=items("MEDIA_TRUSTED_HOSTS"),
+        )
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
+
+    def headers(self, key: str) -> dict[str, str]:
+        """Return the headers that authorise a call. Override for another scheme."""
+        return {"authorization": f"Bearer {key}"}
+
+    def explain(self, answer: Answer) -> MediaError | None:
+        """Return the error for an answer of status 400 and more that only this vendor's words tell, else None."""
+        del answer
+        return None
+
+    def detail(self, answer: Answer) -> str:
+        """Return the vendor's own words of an error answer. Override where they are in another place."""
+        body = answer.json_or_none()
+        if isinstance(body, dict):
+            for member in ("detail", "message", "error"):
+                value = body.get(member)
+                if isinstance(value, dict):
+                    value = value.get("message")
+                if isinstance(value, str) and value:
+                    return value
+        return ""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: JsonValue = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = READ_TIMEOUT,
+        costs: bool | None = None,
+    ) -> JsonValue:
+        """Make one call and return its JSON.
+
+        A POST counts as one that may be paid for (`costs=False` says otherwise): it goes out once on a fresh connection.
+
+        Raises:
+            MissingCredentialError: no key is configured.
+            MediaError: any refusal, typed; `maybe_billed` says whether a create may have been accepted.
+        """
+        answer = await self.answer(
+            method, path, json=json, params=params, headers=headers, timeout=timeout, costs=costs
+        )
+        return answer.json()
+
+    async def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: JsonValue = None,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = READ_TIMEOUT,
+        costs: bool | None = None,
+    ) -> Answer:
+        """Like `call`, returning the whole answer of a status below 400."""
+        client = self._client()
+        if costs if costs is not None else method == "POST":
+            answer = await client.create(path, json=json, content=content, headers=headers, timeout=timeout)
+            accepted = answer.status >= 500 and answer.status not in self.refusal_statuses
+        else:
+            if json is not None:
+                content = jsonlib.dumps(json).encode()
+                headers = {"content-type": "application/json", **(headers or {})}
+            answer = await client.read(method, path, params=params, headers=headers, content=content, timeout=timeout)
+            accepted = False
+        if answer.status >= 400:
+            raise self.error(answer, maybe_billed=accepted)
+        return answer
+
+    def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
+        """Return the typed error of an answer of status 400 and more."""
+        error = self.explain(answer)
+        if error is None and answer.status == 402:
+            error = PaymentRequiredError(
+                label=self.label, billing_url=self.billing_url, provider=self.name, request_id=answer.request_id
+            )
+        if error is None:
+            error = status_error(
+                answer,
+                detail=redact(self.detail(answer), self._key),
+                label=self.label,
+                key_hint=f"Check {' or '.join(self.key_settings)}; keys are made at {self.keys_url or self.base_url}.",
+            )
+        error.maybe_billed = maybe_billed
+        if maybe_billed:
+            error.retryable = False
+        return error
+
+    def authorization_for(self, url: str) -> dict[str, str]:
+        """Return the headers that authorise a fetch of `url`: none unless it lies at the configured origin."""
+        same = urlsplit(url)[:2] == urlsplit(self.base_url)[:2]
+        return self.headers(self._key.reveal()) if same and self._key else {}
+
+    def _client(self) -> HttpClient:
+        if not self._key:
+            raise MissingCredentialError(
+                label=self.label,
+                setting=self.key_settings[0] if self.key_settings else f"{self.name.upper()}_API_KEY",
+                provider=self.name,
+                use=self.key_use,
+                hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",
+            )
+        if self._http is None:
+            self._http = HttpClient(
+                provider=self.name, base_url=self.base_url, headers=self.headers(self._key.reveal())
+            )
+        return self._http
+
+    # -- lifetime ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def gate(self) -> AsyncGenerator[None]:
+        """Hold a place for a create, so that nothing waits between its recorded intent and its send."""
+        if self._slots is None:
+            self._slots = anyio.CapacityLimiter(CREATES_IN_FLIGHT)
+        async with self._slots:
+            yield
+
+    async def aclose(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        client, self._http, self._slots = self._http, None, None
+        if client is not None:
+            await client.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, base_url={self.base_url!r}, key={'set' if self._key else 'missing'})"

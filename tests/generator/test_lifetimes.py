@@ -1,0 +1,133 @@
+"""Nothing is left behind: sockets, warnings, keys; and nothing crosses from one generator to another."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import pickle
+import warnings
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import pytest
+
+from aifs_media import ConfigurationError, MediaError, MediaGenerator, Settings
+from aifs_media.ledger.memory import MemoryLedger
+from aifs_media.storage.local import LocalStorage
+from aifs_media.storage.memory import MemoryStorage
+from aifs_media.testing.emulator import Emulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aifs_media.events import Event
+
+
+def open_sockets() -> set[str]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def test_one_run_after_another(emulator: Emulator, anyio_backend: str) -> None:
+    """One generator, three event loops in turn, bare calls: no warnings, no open sockets."""
+    media = MediaGenerator(settings=Settings.from_env(emulator.settings()), storage=MemoryStorage())
+    before = open_sockets()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            asset = anyio.run(lambda: media.image("a fox"), backend=anyio_backend)
+            assert asset.width == 1024
+            gc.collect()
+    assert open_sockets() <= before | emulator_side(before)
+
+
+def emulator_side(before: set[str]) -> set[str]:
+    """The emulator runs in this process too; give it a moment to notice closed connections."""
+    for _ in range(200):
+        now = open_sockets()
+        if now <= before:
+            return now
+        anyio.run(anyio.sleep, 0.01)
+    return set()
+
+
+@pytest.mark.anyio
+async def test_a_second_loop_is_refused_while_the_first_holds(emulator: Emulator, anyio_backend_name: str) -> None:
+    """Two loops at once are a clear error, not a hang."""
+    media = MediaGenerator(settings=Settings.from_env(emulator.settings()), storage=MemoryStorage())
+
+    def other_thread() -> None:
+        anyio.run(lambda: media.image("a fox"), backend=anyio_backend_name)
+
+    async with media:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await anyio.to_thread.run_sync(other_thread)
+        assert (await media.image("a fox")).width == 1024
+
+
+@pytest.mark.anyio
+async def test_two_tenants_interleaved_share_nothing(tmp_path: Path) -> None:
+    """Different keys, storages and ledgers in one process; canaries prove that nothing crosses over."""
+    key_one, key_two = "r8_canary-one-5f1c", "r8_canary-two-9d27"
+    with Emulator(replicate_token=key_one) as first, Emulator(replicate_token=key_two) as second:
+        one, two = LocalStorage(tmp_path / "one"), LocalStorage(tmp_path / "two")
+        ledger_one, ledger_two = MemoryLedger(), MemoryLedger()
+        media_one = MediaGenerator(settings=Settings.from_env(first.settings()), storage=one, ledger=ledger_one)
+        media_two = MediaGenerator(settings=Settings.from_env(second.settings()), storage=two, ledger=ledger_two)
+        async with media_one, media_two, anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(lambda number=number: media_one.image(f"one {number}", namespace="one"))
+                group.start_soon(lambda number=number: media_two.image(f"two {number}", namespace="two"))
+        for emulator, own, other in ((first, "one", key_two), (second, "two", key_one)):
+            books = emulator.books()
+            assert books.creates == 5
+            assert {str(record.input["prompt"]).split()[0] for record in books.predictions} == {own}
+            assert other not in repr([request.headers for request in books.requests])
+        assert len(list((tmp_path / "one").rglob("*.webp"))) == 5
+        assert len(list((tmp_path / "two").rglob("*.webp"))) == 5
+        assert {job.namespace for job in ledger_one._finished.values()} == {"one"}
+        assert {job.namespace for job in ledger_two._finished.values()} == {"two"}
+
+
+@pytest.mark.anyio
+async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """A canary key is looked for in every log record, event, row, error and repr."""
+    canary = "r8_canary-c0ffee"
+    seen: list[Event] = []
+    caplog.set_level(logging.DEBUG)
+    with Emulator(replicate_token=canary) as emulator:
+        ledger = MemoryLedger()
+        media = MediaGenerator(
+            settings=Settings.from_env(emulator.settings()), storage=MemoryStorage(), ledger=ledger, on_event=seen.append
+        )
+        await media.image("a fox")
+        emulator.fault("replicate.create", "status", status=401, body='{"detail": "bad token ' + canary + '"}')
+        with pytest.raises(MediaError) as refused:
+            await media.image("a fox")
+        texts = [record.getMessage() + repr(record.__dict__) for record in caplog.records]
+        texts += [event.model_dump_json() for event in seen]
+        texts += [job.model_dump_json() for job in (*ledger._finished.values(), *ledger._unfinished.values())]
+        texts += [repr(refused.value), str(refused.value), repr(pickle.dumps(refused.value)), repr(media), repr(media._jobs._providers)]
+        assert not [text for text in texts if canary in text]
+
+
+@pytest.mark.anyio
+async def test_a_callback_that_raises_costs_nothing(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """on_event is the host's; its mistakes are logged and the asset is made."""
+
+    def broken(event: Event) -> None:
+        raise RuntimeError(event.event)
+
+    media = MediaGenerator(settings=Settings.from_env(emulator.settings()), storage=MemoryStorage(), on_event=broken)
+    assert (await media.image("a fox")).width == 1024
+    assert "on_event raised" in caplog.text

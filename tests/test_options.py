@@ -1,0 +1,169 @@
+"""What a model takes, and what is refused before anything is paid."""
+
+from __future__ import annotations
+
+import pytest
+
+from aifs_media._options import alternatives, model_inputs
+from aifs_media.errors import UnsupportedOptionError
+from aifs_media.records import Capability, Frames, InputFile, MediaRequest, Size
+
+RATIOS = Capability(
+    kind="image",
+    model="ratios",
+    names={"prompt": "prompt", "n": "num_outputs", "aspect_ratio": "aspect_ratio", "seed": "seed", "output_format": "output_format"},
+    inputs={
+        "prompt": {"type": "string"},
+        "aspect_ratio": {"type": "string", "enum": ["1:1", "16:9", "9:16"], "default": "1:1"},
+        "num_outputs": {"type": "integer", "minimum": 1, "maximum": 4},
+        "seed": {"type": "integer"},
+        "output_format": {"type": "string", "enum": ["webp", "jpg", "png"]},
+        "steps": {"type": "integer", "minimum": 1, "maximum": 4},
+    },
+    sizes={"1:1": Size(width=1024, height=1024), "16:9": Size(width=1344, height=768), "9:16": Size(width=768, height=1344)},
+    maximum_outputs=4,
+)  # fmt: skip
+PIXELS = Capability(
+    kind="image",
+    model="pixels",
+    names={"prompt": "prompt", "width": "width", "height": "height"},
+    inputs={
+        "prompt": {"type": "string"},
+        "width": {"type": "integer", "minimum": 256, "maximum": 1280},
+        "height": {"type": "integer", "minimum": 256, "maximum": 1280, "multipleOf": 8},
+    },
+)
+LIST_OF_SIZES = Capability(
+    kind="image", model="sizes", names={"prompt": "prompt", "size": "size"},
+    inputs={"prompt": {"type": "string"}, "size": {"enum": ["1024*1024", "1280*720"]}},
+)  # fmt: skip
+CLIP = Capability(
+    kind="video", model="clip", names={"prompt": "prompt", "duration": "duration", "image": "start_image"},
+    inputs={"prompt": {"type": "string"}, "duration": {"enum": ["4s", "6s", "8s"], "default": "8s"}, "start_image": {"type": "string"}},
+)  # fmt: skip
+LONG = Capability(
+    kind="video", model="long", names={"prompt": "prompt", "duration": "duration"},
+    inputs={"prompt": {"type": "string"}, "duration": {"type": "integer", "minimum": 3, "maximum": 15}},
+)  # fmt: skip
+FRAMES = Capability(
+    kind="video", model="frames", names={"prompt": "prompt", "fps": "fps"},
+    inputs={"prompt": {"type": "string"}, "num_frames": {"type": "integer"}, "fps": {"type": "integer"}},
+    frames=Frames(name="num_frames", default=24, default_fps=8, maximum=60, fps_name="fps"),
+)  # fmt: skip
+ALL = [("p", capability) for capability in (RATIOS, PIXELS, LIST_OF_SIZES, CLIP, LONG, FRAMES)]
+
+
+def ask(capability: Capability, **fields: object) -> MediaRequest:
+    return MediaRequest.model_validate(
+        {"kind": capability.kind, "prompt": "a fox", "provider": "p", "model": capability.model, **fields}
+    )
+
+
+def test_ratio_model_gets_the_nearest_ratio_and_says_so() -> None:
+    """A size becomes the nearest aspect ratio, and the true size is expected and told."""
+    made = model_inputs(ask(RATIOS, size=Size(width=1920, height=1080)), RATIOS)
+    assert made.values["aspect_ratio"] == "16:9"
+    assert made.size == Size(width=1344, height=768)
+    assert "1920x1080 becomes 1344x768" in made.warnings[0]
+    square = model_inputs(ask(RATIOS, size=Size(width=1024, height=1024)), RATIOS)
+    assert (square.values["aspect_ratio"], square.warnings) == ("1:1", ())
+
+
+def test_default_size_is_expected() -> None:
+    """Without size or ratio the schema's default says what comes out."""
+    assert model_inputs(ask(RATIOS), RATIOS).size == Size(width=1024, height=1024)
+
+
+def test_width_and_height_are_sent_and_bounded() -> None:
+    """Pixels go as they are, within the schema."""
+    assert model_inputs(ask(PIXELS, size=Size(width=640, height=480)), PIXELS).values == {
+        "prompt": "a fox", "width": 640, "height": 480,
+    }  # fmt: skip
+    with pytest.raises(UnsupportedOptionError, match="It takes from 256 to 1280"):
+        model_inputs(ask(PIXELS, size=Size(width=2048, height=480)), PIXELS)
+    with pytest.raises(UnsupportedOptionError, match="multiples of 8"):
+        model_inputs(ask(PIXELS, size=Size(width=640, height=481)), PIXELS)
+
+
+def test_sizes_in_the_models_own_spelling() -> None:
+    """1280x720 finds "1280*720"; an aspect ratio finds the size that has it."""
+    assert (
+        model_inputs(ask(LIST_OF_SIZES, size=Size(width=1280, height=720)), LIST_OF_SIZES).values["size"] == "1280*720"
+    )
+    assert model_inputs(ask(LIST_OF_SIZES, aspect_ratio="16:9"), LIST_OF_SIZES).values["size"] == "1280*720"
+
+
+def test_durations_in_the_models_own_spelling() -> None:
+    """8 finds "8s"; 5 is refused with what there is."""
+    assert model_inputs(ask(CLIP, duration=8.0), CLIP).values["duration"] == "8s"
+    assert model_inputs(ask(CLIP), CLIP).duration == 8.0
+    with pytest.raises(UnsupportedOptionError, match="It takes: 4s, 6s, 8s"):
+        model_inputs(ask(CLIP, duration=5.0), CLIP)
+
+
+def test_frames_are_counted() -> None:
+    """Duration times fps, within what the model can do; without a duration the default is told."""
+    made = model_inputs(ask(FRAMES, duration=3.0, fps=10.0), FRAMES)
+    assert (made.values["num_frames"], made.values["fps"], made.duration, made.fps) == (30, 10, 3.0, 10.0)
+    plain = model_inputs(ask(FRAMES), FRAMES)
+    assert (plain.values["num_frames"], plain.duration) == (24, 3.0)
+    assert "24 frames at 8 fps (3 s)" in plain.warnings[0]
+    with pytest.raises(UnsupportedOptionError, match="360"):
+        model_inputs(ask(FRAMES, duration=15.0, fps=24.0), FRAMES)
+
+
+def test_refusal_names_who_could() -> None:
+    """15 seconds are refused by one model, and the one that can is named."""
+    request = ask(FRAMES, duration=15.0)
+    with pytest.raises(UnsupportedOptionError) as refused:
+        model_inputs(request, FRAMES)
+    assert alternatives(refused.value, request, ALL) == ["p:long"]
+
+
+def test_typo_in_options_is_refused_with_a_guess() -> None:
+    """Providers drop unknown inputs silently and bill; we do not send them."""
+    with pytest.raises(UnsupportedOptionError, match="Did you mean 'steps'"):
+        model_inputs(ask(RATIOS, options={"step": 2}), RATIOS)
+    assert model_inputs(ask(RATIOS, options={"step": 2}), RATIOS, check=False).values["step"] == 2
+
+
+@pytest.mark.parametrize("value", ["2", 2.5, True, [2]])
+def test_wrong_type_in_options_is_refused(value: object) -> None:
+    """An integer is an integer."""
+    with pytest.raises(UnsupportedOptionError, match="steps"):
+        model_inputs(ask(RATIOS, options={"steps": value}), RATIOS)
+
+
+def test_saying_a_thing_twice_is_refused() -> None:
+    """A common option and the model's own name for it may not both be given."""
+    with pytest.raises(UnsupportedOptionError, match="twice"):
+        model_inputs(ask(RATIOS, seed=1, options={"seed": 2}), RATIOS)
+    with pytest.raises(UnsupportedOptionError, match="both given"):
+        model_inputs(ask(RATIOS, size=Size(width=8, height=8), aspect_ratio="1:1"), RATIOS)
+
+
+@pytest.mark.parametrize(
+    ("capability", "fields"),
+    [
+        (PIXELS, {"seed": 1}), (PIXELS, {"negative_prompt": "blur"}), (PIXELS, {"output_format": "png"}), (PIXELS, {"n": 2}),
+        (PIXELS, {"aspect_ratio": "1:1"}), (LONG, {"fps": 24.0}), (LONG, {"image": InputFile(url="https://x.test/a.png")}),
+        (RATIOS, {"n": 5}),
+    ],
+)  # fmt: skip
+def test_what_a_model_does_not_take_is_refused(capability: Capability, fields: dict[str, object]) -> None:
+    """Nothing the model does not know is sent or dropped."""
+    with pytest.raises(UnsupportedOptionError):
+        model_inputs(ask(capability, **fields), capability)
+
+
+def test_jpeg_is_jpg() -> None:
+    """Two spellings of one format."""
+    assert model_inputs(ask(RATIOS, output_format="JPEG"), RATIOS).values["output_format"] == "jpg"
+
+
+def test_required_inputs_are_asked_for() -> None:
+    """A start image that the model needs is named before anything is paid."""
+    needy = CLIP.model_copy(update={"required": ("prompt", "start_image")})
+    with pytest.raises(UnsupportedOptionError, match="image="):
+        model_inputs(ask(needy), needy)
+    model_inputs(ask(needy, image=InputFile(url="https://x.test/a.png")), needy)
