@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider, Storage
-    from aifs_media.records import Job, Output, Stage
+    from aifs_media.records import Job, Stage
 
 PARTS_IN_FLIGHT = 4
 COST_LIMIT = 10.0
@@ -212,11 +212,6 @@ class Collector:
         if isinstance(first, JobError):
             first.job = row.job
         raise first
-
-
-def parts_of(outputs: tuple[Output, ...]) -> tuple[Part, ...]:
-    """Return one part per output."""
-    return tuple(Part(index=index, output=output) for index, output in enumerate(outputs))
 
 
 def estimate(job: Job) -> Cost:

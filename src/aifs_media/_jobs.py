@@ -14,7 +14,8 @@ from aifs_media._clock import SystemClock
 from aifs_media._files import FileClient
 from aifs_media._inputs import input_file
 from aifs_media._keys import KeyTemplate, encode_labels
-from aifs_media._pipeline import Pipeline, raise_if_ended
+from aifs_media._outcome import raise_if_ended
+from aifs_media._pipeline import Pipeline
 from aifs_media._poll import lifetime
 from aifs_media._registry import make_provider, make_storage, provider_names
 from aifs_media._row import JobRow

@@ -1,4 +1,4 @@
-"""The order of steps: select, submit, wait, collect. Knows only protocols; every step has its own module.
+"""The order of steps: submit, wait, collect. Knows only protocols; every step has a module of its own.
 
 A job can enter at any step: what happened before is in its row. Whatever is raised, the row says how far it came.
 """
@@ -11,29 +11,21 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
-from aifs_media._collect import Collector, parts_of
+from aifs_media._collect import Collector
+from aifs_media._outcome import raise_if_ended, record
 from aifs_media._poll import Deadline
 from aifs_media._shield import shielded
 from aifs_media._submit import find_lost, submit
 from aifs_media._wait import stop, wait
-from aifs_media.errors import (
-    ContentRejectedError,
-    GenerationFailedError,
-    JobCanceledError,
-    JobError,
-    MediaError,
-    NoMediaError,
-    OutputExpiredError,
-    SubmissionUncertainError,
-)
-from aifs_media.records import Failed, Failure, Pending, Succeeded
+from aifs_media.errors import GenerationTimeoutError, MediaError, SubmissionUncertainError
+from aifs_media.records import Failure, Pending
 
 if TYPE_CHECKING:
     from aifs_media._download import Authorize
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import Ledger, MediaProvider, Storage
-    from aifs_media.records import Job, Stage, State
+    from aifs_media.records import State
 
 CLEAN_UP_LIMIT = 30.0
 """Seconds that a cancelled call may take to stop the job at the provider, or to keep what was already paid for."""
@@ -70,15 +62,20 @@ class Pipeline:
         self._collector = Collector(row, provider=provider, storage=storage, files=files, authorize=authorize)
 
     async def start(self) -> None:
-        """Create the job at the provider and return without waiting. Does nothing for a job that was created."""
+        """Create the job at the provider and return without waiting. Does nothing for a job that was created before.
+
+        Raises:
+            MediaError: it was refused, its answer was lost, or it failed at once.
+        """
         if self.row.job.stage == "new":
-            await self._note(await self._submit(self._deadline()))
+            await self._submit(self._deadline())
+        raise_if_ended(self.row.job)
 
     async def finish(self) -> None:
         """Go on from wherever the job stands until its media are stored.
 
         Raises:
-            MediaError: typed by what to do next; the row says how far the job came.
+            MediaError: typed by what to do next.
         """
         try:
             await self._finish(self._deadline())
@@ -99,17 +96,10 @@ class Pipeline:
         """
         row = self.row
         if row.job.stage == "new":
-            await row.change(
-                stage="canceled",
-                failure=Failure(reason="canceled", message="The job was cancelled before it was sent.", billed="no"),
-            )
-            return
-        if row.job.stage == "submitted":
-            state = await stop(row, provider=self._provider, state=Pending(ref=row.job.ref))
-            if isinstance(state, Failed):
-                await self._end(state)
-            elif isinstance(state, Succeeded):
-                await self._note_outputs(state)
+            failure = Failure(reason="canceled", message="The job was cancelled before it was sent.", billed="no")
+            await row.change(stage="canceled", failure=failure)
+        elif row.job.stage == "submitted":
+            await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
         if row.job.stage in {"succeeded", "storing"}:
             await self._collector.collect()
 
@@ -119,112 +109,49 @@ class Pipeline:
     async def _finish(self, deadline: Deadline) -> None:
         row = self.row
         raise_if_ended(row.job)
-        state: State | None = None
+        state: State = Pending(ref=row.job.ref)
         if row.job.stage == "new":
             state = await self._submit(deadline)
         elif row.job.stage in {"intent", "unknown"}:
-            state = await find_lost(
-                row, provider=self._provider, ledger=self._ledger, reason="the process ended meanwhile"
-            )
-        elif row.job.stage == "submitted":
-            state = Pending(ref=row.job.ref)
-        if state is not None:
+            state = await self._find_lost("the process ended meanwhile")
+        if row.job.stage == "submitted":
             began = row.clock.monotonic()
-            ended = await wait(row, state, provider=self._provider, deadline=deadline)
+            state = await wait(row, state, provider=self._provider, deadline=deadline)
             row.job = row.job.model_copy(update={"timings": row.timed("wait", row.clock.monotonic() - began)})
-            await self._note(ended)
-        if row.job.stage != "stored":
+            await record(row, state)
+        raise_if_ended(row.job)
+        if row.job.stage in {"succeeded", "storing"}:
             await self._collector.collect()
 
     async def _submit(self, deadline: Deadline) -> State:
-        return await submit(
-            self.row,
-            provider=self._provider,
-            storage=self._storage,
-            ledger=self._ledger,
-            deadline=deadline,
-        )
+        """Create the job, for no longer than the caller waits.
 
-    async def _note(self, state: State) -> None:
-        """Record how the job ended at the provider. Raises for every end that is not a success."""
-        if isinstance(state, Failed):
-            await self._end(state)
-            raise_if_ended(self.row.job)
-        if isinstance(state, Succeeded):
-            await self._note_outputs(state)
+        A create that is held open until the media exist, and has no id by which to ask again, ends with its caller's patience.
+        """
+        row = self.row
+        with anyio.move_on_after(deadline.remaining(row.clock.monotonic())):
+            return await submit(
+                row, provider=self._provider, storage=self._storage, ledger=self._ledger, deadline=deadline
+            )
+        if row.job.stage == "succeeded":
+            return Pending(ref=row.job.ref)
+        try:
+            return await self._find_lost("the wait ran out before the create was answered")
+        except SubmissionUncertainError as error:
+            outcome = "the create was not answered; its result may be billed and cannot be fetched later."
+            raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome) from error
 
-    async def _end(self, state: Failed) -> None:
-        stage: Stage = (
-            "canceled" if state.reason == "canceled" else "expired" if state.reason == "expired" else "failed"
-        )
-        failure = Failure(reason=state.reason, message=state.message, billed=state.billed, retryable=state.retryable)
-        await self.row.change(stage=stage, failure=failure, cost=state.cost)
-
-    async def _note_outputs(self, state: Succeeded) -> None:
-        row, asked = self.row, self.row.job.request.n
-        if not state.outputs:
-            failure = Failure(reason="no_media", message="The provider reported success without any output.")
-            await row.change(stage="failed", failure=failure, cost=state.cost)
-            raise_if_ended(row.job)
-        warnings = (*row.job.warnings, *state.warnings)
-        missing = max(asked - len(state.outputs), 0)
-        if missing:
-            warnings = (*warnings, f"The provider made {len(state.outputs)} of {asked} outputs.")
-        await row.change(
-            stage="succeeded",
-            parts=parts_of(state.outputs),
-            cost=state.cost,
-            reported_seed=state.seed if state.seed is not None else row.job.reported_seed,
-            warnings=warnings,
-            emulated=state.emulated,
-        )
-        row.tell(events.Generated, outputs=len(state.outputs), missing=missing)
+    async def _find_lost(self, reason: str) -> State:
+        return await find_lost(self.row, provider=self._provider, ledger=self._ledger, reason=reason)
 
     async def _after_cancel(self) -> None:
         """The caller was cancelled: stop the job at the provider, or keep what it has already made."""
         row = self.row
         if row.job.stage == "submitted" and row.job.on_cancel == "cancel":
-            state = await stop(row, provider=self._provider, state=Pending(ref=row.job.ref))
-            if not isinstance(state, Pending):
-                try:
-                    await self._note(state)
-                except JobError:
-                    return
+            await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
         if row.job.stage in {"succeeded", "storing"} and not self._ledger.durable:
             # With a durable ledger another process can fetch it; with this one nobody could once the process is gone.
             try:
                 await self._collector.collect()
             except MediaError as error:
                 log.warning("not kept after cancel: %s", error.code, extra=row.fields("cancel"))
-
-
-def raise_if_ended(job: Job) -> None:
-    """Raise the error of a job that has ended without its media; the same for everyone who asks again."""
-    failure = job.failure
-    if job.stage == "uncertain":
-        raise SubmissionUncertainError(job=job, reason="it was lost earlier and could not be found at the provider")
-    if job.stage == "expired":
-        raise OutputExpiredError(
-            failure.message if failure else "The provider deleted the output before it could be fetched.",
-            job=job,
-            hint="A new job makes a new one.",
-            maybe_billed=True,
-        )
-    if job.stage == "canceled":
-        raise JobCanceledError(
-            failure.message if failure else "The job was cancelled.",
-            job=job,
-            hint="A new job id starts a new one.",
-            maybe_billed=failure is None or failure.billed != "no",
-        )
-    if job.stage != "failed" or failure is None:
-        return
-    billed = failure.billed != "no"
-    if failure.reason == "content_rejected":
-        rejected = ContentRejectedError(
-            failure.message, hint="Change the prompt.", provider=job.provider, job_id=job.job_id, maybe_billed=billed
-        )
-        raise rejected
-    kind = NoMediaError if failure.reason == "no_media" else GenerationFailedError
-    hint = "A new job may succeed." if failure.retryable else ""
-    raise kind(failure.message, job=job, hint=hint, retryable=failure.retryable, maybe_billed=billed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aifs_media import events
 from aifs_media._inputs import readable_by_provider
+from aifs_media._outcome import record
 from aifs_media._retry import ATTEMPTS, retrying, wait_before
 from aifs_media._shield import finish_within, shielded
 from aifs_media.errors import MediaError, SubmissionUncertainError
@@ -30,8 +30,6 @@ CREATE_GRACE = 5.0
 SEND_WITHIN = 30.0
 FIND_MARGIN = 60.0
 RECORD_LIMIT = 5.0
-
-log = logging.getLogger("aifs_media.submit")
 
 
 async def submit(
@@ -105,29 +103,22 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         state = await provider.submit(request, submit_key=attempt.submit_key)
     except MediaError as error:
         if not error.maybe_billed:
-            await _record(row, "new", outcome="not_accepted", reason=error.code)
+            await _note_attempt(row, "new", outcome="not_accepted", reason=error.code)
             raise
-        await _record(row, "unknown", outcome="unknown", reason=error.code)
+        await _note_attempt(row, "unknown", outcome="unknown", reason=error.code)
         raise _AnswerLostError(error.message) from error
     except Exception as error:
         # A stranger's adapter may raise anything; whatever it was, the create may have been accepted.
-        await _record(row, "unknown", outcome="unknown", reason=type(error).__name__)
+        await _note_attempt(row, "unknown", outcome="unknown", reason=type(error).__name__)
         raise _AnswerLostError(f"{type(error).__name__} in the provider {provider.name!r}") from error
     except BaseException:
-        await shielded(RECORD_LIMIT, lambda: _record(row, "unknown", outcome="unknown", reason="cancelled"))
+        await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))
         raise
-    await accept(row, state)
+    await record(row, state)
     return state
 
 
-async def accept(row: JobRow, state: State) -> None:
-    """Record that the provider has the job."""
-    await _record(row, "submitted", outcome="accepted", ref=state.ref)
-    log.info("accepted, ref %s", state.ref, extra=row.fields("submit"))
-    row.tell(events.Submitted, ref=str(state.ref or ""))
-
-
-async def _record(row: JobRow, stage: str, **attempt: object) -> None:
+async def _note_attempt(row: JobRow, stage: str, **attempt: object) -> None:
     *before, last = row.job.attempts
     await row.change(stage=stage, attempts=(*before, last.model_copy(update=attempt)))
 
@@ -153,7 +144,7 @@ async def find_lost(row: JobRow, *, provider: MediaProvider, ledger: Ledger, rea
             # The provider's list may lag behind its creates.
             await row.clock.sleep(2.0)
     if len(candidates) == 1:
-        await accept(row, candidates[0].state)
+        await record(row, candidates[0].state)
         return candidates[0].state
     await row.change(stage="uncertain")
     hint = (

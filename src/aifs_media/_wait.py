@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from aifs_media import events
+from aifs_media._outcome import record
 from aifs_media._poll import Deadline, next_wait
 from aifs_media.errors import GenerationTimeoutError, MediaError, UnexpectedResponseError
 from aifs_media.protocols import Cancellable, Pollable, role
@@ -71,7 +72,7 @@ async def _out_of_time(row: JobRow, provider: MediaProvider, state: Pending) -> 
     if isinstance(ended, Succeeded):
         return ended
     if isinstance(ended, Failed):
-        await row.change(stage="canceled")
+        await record(row, ended)
         outcome = "the job was cancelled at the provider."
     else:
         outcome = "the provider was asked to cancel the job and has not confirmed it; resume(job) asks again."

@@ -263,3 +263,39 @@ async def test_data_uri_output(media: MediaGenerator, storage: MemoryStorage, em
     asset = await media.image("a fox")
     assert asset.width == 1024
     assert asset.emulated
+
+
+async def test_a_held_create_ends_with_its_callers_patience(make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
+    """Poe's chat is held open and has no id: when the wait runs out that is said, and that it may be billed."""
+    emulator.fault("poe.chat", "hang_after")
+    media = make(image_provider="poe")
+    with anyio.fail_after(20), pytest.raises(GenerationTimeoutError, match="may be billed") as late:
+        await media.image("a fox", timeout=0.2, job_id="one")
+    assert late.value.maybe_billed
+    with pytest.raises(SubmissionUncertainError):
+        await media.resume("one")
+    assert emulator.books().creates == 1
+
+
+async def test_a_held_answer_that_comes_within_the_grace_is_kept(
+    make: Callable[..., MediaGenerator], emulator: Emulator, storage: MemoryStorage
+) -> None:
+    """The caller's wait ran out a moment before the paid answer came: it is stored, not dropped."""
+    emulator.fault("poe.chat", "delay", seconds=1.0)
+    asset = await make(image_provider="poe").image("a fox", timeout=0.3)
+    assert list(storage.objects) == [asset.object_key]
+    assert emulator.books().creates == 1
+
+
+async def test_a_task_cancelled_during_a_held_create_keeps_the_asset(
+    make: Callable[..., MediaGenerator], emulator: Emulator, storage: MemoryStorage
+) -> None:
+    """Cancelled while the create is held: the answer comes within the grace and its media are stored before the call ends."""
+    emulator.fault("poe.chat", "delay", seconds=0.5)
+    media = make(image_provider="poe")
+    with anyio.move_on_after(0.2) as scope:
+        await media.image("a fox", job_id="one")
+    assert scope.cancelled_caught
+    assert len(storage.objects) == 1
+    assert len(await media.resume("one")) == 1
+    assert emulator.books().creates == 1
