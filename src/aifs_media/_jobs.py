@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 import warnings
 from contextlib import asynccontextmanager
@@ -76,6 +77,7 @@ class Jobs:
         self._files: dict[str, FileClient] = {}
         self._leases = 0
         self._loop: object = None
+        self._process = 0
         self._running: dict[tuple[str, str], tuple[anyio.Lock, int]] = {}
 
     # -- parts ---------------------------------------------------------------------------------------------------------
@@ -147,12 +149,17 @@ class Jobs:
             ConfigurationError: another event loop holds them at this moment.
         """
         loop = anyio.lowlevel.current_token()
+        if self._leases and os.getpid() != self._process:
+            raise ConfigurationError(
+                "This generator was in use when the process forked, so that its connections belong to the parent.",
+                hint="Make a new generator in the child.",
+            )
         if self._leases and loop != self._loop:
             raise ConfigurationError(
                 "This generator is in use on another event loop.",
                 hint="Make one generator per event loop, or use SyncMediaGenerator from threads.",
             )
-        self._loop = loop
+        self._loop, self._process = loop, os.getpid()
         self._leases += 1
         try:
             yield
