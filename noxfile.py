@@ -65,14 +65,29 @@ def package(session: nox.Session) -> None:
     out = Path(session.create_tmp())
     session.run("python", "-m", "build", "--no-isolation", "--outdir", str(out), ".")
     session.run("python", "-m", "build", "--no-isolation", "--wheel", "--outdir", str(out), "examples/acme-provider")
-    session.run("python", "-m", "pytest", "-c", os.devnull, "--rootdir=.", "-q", "tests/package", env={"WHEELS": str(out)})
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir=.",
+        "--confcutdir=tests/package",
+        "-q",
+        "tests/package",
+        env={"WHEELS": str(out)},
+    )
 
 
 @nox.session
 def minimum(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the project says it takes."""
     lowest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
-    extras = [requirement.replace(">=", "==") for extra in ("cli", "emulator") for requirement in PROJECT["optional-dependencies"][extra]]
+    extras = [
+        requirement.replace(">=", "==")
+        for extra in ("cli", "emulator")
+        for requirement in PROJECT["optional-dependencies"][extra]
+    ]
     session.install("-e", ".[cli,emulator]", *group("test"), *lowest, *extras)
     session.run("python", "-m", "pytest", *(session.posargs or ["-x"]))
 
@@ -89,7 +104,17 @@ def minimum(session: nox.Session) -> None:
 def clients(session: nox.Session, client: str, requirement: str) -> None:
     """Drive the emulator with the vendors' official clients, unchanged."""
     session.install("-e", ".[emulator]", requirement, "pytest", "pytest-timeout")
-    session.run("python", "-m", "pytest", "-c", os.devnull, "--rootdir=.", "-q", f"tests/clients/test_{client}.py")
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir=.",
+        "--confcutdir=tests/clients",
+        "-q",
+        f"tests/clients/test_{client}.py",
+    )
 
 
 @nox.session

@@ -137,7 +137,7 @@ def status_error(answer: Answer, *, detail: str, label: str, key_hint: str) -> M
         key_hint: where the key is configured.
     """
     status, provider, request_id = answer.status, answer.provider, answer.request_id
-    words = f" {label} says: {detail[:TEXT_IN_ERRORS]}" if detail else ""
+    words = f" {label} says: {detail[:TEXT_IN_ERRORS].rstrip('. ')}." if detail else ""
     if status in {401, 403}:
         return AuthenticationError(
             f"{label} refused the API key (HTTP {status}).{words}",

@@ -5,6 +5,7 @@ A job can enter at any step: what happened before is in its row. Whatever is rai
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -147,6 +148,10 @@ class Pipeline:
     async def _after_cancel(self) -> None:
         """The caller was cancelled: stop the job at the provider, or keep what it has already made."""
         row = self.row
+        if row.job.stage == "unknown" and row.job.on_cancel == "cancel":
+            # Cancelled while the create was held open: the job runs, and only a search can tell under which name.
+            with contextlib.suppress(SubmissionUncertainError):
+                await self._find_lost("the caller was cancelled before the create was answered")
         if row.job.stage == "submitted" and row.job.on_cancel == "cancel":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
         if row.job.stage in {"succeeded", "storing"} and not self._ledger.durable:

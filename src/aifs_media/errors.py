@@ -31,9 +31,10 @@
     |   +-- DownloadError               the output could not be downloaded
     |   +-- BadMediaError               the bytes are not the media that was asked for
     +-- StorageError                    your bucket
-        +-- UploadError                 the object could not be written
-        +-- StorageCredentialError      the storage refuses the credentials
-        +-- BucketNotFoundError         the bucket is not there
+    |   +-- UploadError                 the object could not be written
+    |   +-- StorageCredentialError      the storage refuses the credentials
+    |   +-- BucketNotFoundError         the bucket is not there
+    +-- LedgerError                     the record of jobs
 
 `str(error)` is what happened, then what to do next, then the provider's request id. `exit_code` is what a command line should
 return and `http_status` what an embedding service should answer: a provider's 401 is the service's 502, never its user's 401.
@@ -504,3 +505,15 @@ class BucketNotFoundError(StorageError):
     """The bucket (or the local folder) is not there."""
 
     code = "bucket_not_found"
+
+
+# -- the record of jobs ------------------------------------------------------------------------------------------------
+
+
+class LedgerError(MediaError):
+    """The ledger could not be read or written. Nothing is sent to a provider without it."""
+
+    code = "ledger"
+    exit_code = 8
+    http_status = 503
+    user_message = "The job could not be recorded."

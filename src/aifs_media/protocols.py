@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         InputRef,
         Job,
         Kind,
+        Lease,
         MediaRequest,
         ObjectURL,
         Pending,
+        Stage,
         StoredObject,
         Succeeded,
         TextRequest,
@@ -44,8 +46,15 @@ RoleT = TypeVar("RoleT")
 class MediaProvider(Protocol):
     """A vendor adapter."""
 
-    name: str
-    capabilities: Sequence[Capability]
+    @property
+    def name(self) -> str:
+        """The provider's name in `provider:model`, lower case."""
+        ...
+
+    @property
+    def capabilities(self) -> Sequence[Capability]:
+        """What it can do without asking anyone; the first of each kind is its default."""
+        ...
 
     async def submit(self, request: MediaRequest, *, submit_key: str) -> Pending | Succeeded | Failed:
         """Create the job. Send `request.inputs` exactly once; never repeat the create on your own.
@@ -148,8 +157,15 @@ class Gated(Protocol):
 class Delivering(Protocol):
     """A provider that names the hosts its outputs come from. This decides what may be fetched, never where the key goes."""
 
-    base_url: str
-    delivery_hosts: tuple[str, ...]
+    @property
+    def base_url(self) -> str:
+        """The configured address of the API."""
+        ...
+
+    @property
+    def delivery_hosts(self) -> tuple[str, ...]:
+        """Host names, `*.` for any name below one, or exact `host:port` entries."""
+        ...
 
 
 @runtime_checkable
@@ -262,7 +278,12 @@ class Clock(Protocol):
 
 @runtime_checkable
 class Ledger(Protocol):
-    """The record of jobs. Identity is namespace and job id; every update names the version it builds on."""
+    """The record of jobs. Identity is namespace and job id; every update names the version it builds on.
+
+    Several tasks, and with a durable ledger several processes, may share one. Who works on a job holds its lease; each new
+    holder gets a higher fence, and an update with an older one is refused, so that a holder that was away too long cannot
+    write over what the next one did.
+    """
 
     durable: bool
 
@@ -274,11 +295,11 @@ class Ledger(Protocol):
         """Return the job, or None."""
         ...
 
-    async def update(self, job: Job, *, expected_version: int) -> Job:
-        """Replace the row if it still has `expected_version`; return the job with its new version.
+    async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
+        """Replace the row if it still has `expected_version`; return the job with its new version, durable by then.
 
         Raises:
-            StaleJobError: another writer was faster.
+            StaleJobError: another writer was faster, or `fence` is not the newest.
         """
         ...
 
@@ -287,7 +308,50 @@ class Ledger(Protocol):
         ...
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return jobs that have not reached an end, oldest first."""
+        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
+        ...
+
+    async def search(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        stages: Collection[Stage] | None = None,
+        limit: int = 100,
+    ) -> Sequence[Job]:
+        """Return the jobs that fit all that is given, newest first. `namespace=None` means every namespace."""
+        ...
+
+    async def acquire(self, job_id: str, *, namespace: str = "", owner: str, seconds: float) -> Lease | None:
+        """Take the job's lease for so long; None while another owner holds it. The same owner gets a new fence too."""
+        ...
+
+    async def renew(self, lease: Lease, *, seconds: float) -> Lease:
+        """Hold a lease for so long from now.
+
+        Raises:
+            StaleJobError: it ran out and somebody else took it.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; one that is lost already is fine."""
+        ...
+
+    async def claim_delivery(
+        self, delivery_id: str, *, job: Job | None = None, expected_version: int | None = None
+    ) -> bool:
+        """Remember a webhook's delivery and, in the same transaction, make the update that it causes.
+
+        Returns False, and changes nothing, if the delivery was claimed before.
+
+        Raises:
+            StaleJobError: the job's row has another version; the delivery is not claimed then.
+        """
+        ...
+
+    async def prune(self, *, before: datetime) -> int:
+        """Forget finished jobs, and deliveries, from before that time; return how many jobs."""
         ...
 
     async def aclose(self) -> None:

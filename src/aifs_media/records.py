@@ -302,6 +302,16 @@ class Job(Record):
         return tuple(part.asset for part in self.parts if part.asset is not None)
 
 
+class Lease(Record):
+    """The right to work on one job until `expires_at`, by the ledger's own clock. `fence` grows with every holder."""
+
+    job_id: str
+    namespace: str = ""
+    owner: str
+    fence: int
+    expires_at: datetime
+
+
 class Asset(Record):
     """The verified file in your own storage.
 

@@ -148,11 +148,15 @@ class HttpProvider:
 
         prefix = cls.name.upper().replace("-", "_")
         return cls(
-            api_key=first(*(cls.key_settings or (f"{prefix}_API_KEY",))),
+            api_key=first(*cls._key_names()),
             base_url=first(*cls.base_url_settings, f"{prefix}_BASE_URL"),
             delivery_hosts=items(f"{prefix}_DELIVERY_HOSTS"),
             trusted_hosts=items("MEDIA_TRUSTED_HOSTS"),
         )
+
+    @classmethod
+    def _key_names(cls) -> tuple[str, ...]:
+        return cls.key_settings or (f"{cls.name.upper().replace('-', '_')}_API_KEY",)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -199,7 +203,12 @@ class HttpProvider:
         answer = await self.answer(
             method, path, json=json, params=params, headers=headers, timeout=timeout, costs=costs
         )
-        return answer.json()
+        try:
+            return answer.json()
+        except UnexpectedResponseError as error:
+            # What was answered makes no sense, so nobody knows whether a create was accepted.
+            error.maybe_billed = costs if costs is not None else method == "POST"
+            raise
 
     async def answer(
         self,
@@ -240,7 +249,7 @@ class HttpProvider:
                 answer,
                 detail=redact(self.detail(answer), self._key),
                 label=self.label,
-                key_hint=f"Check {' or '.join(self.key_settings)}; keys are made at {self.keys_url or self.base_url}.",
+                key_hint=f"Check {' or '.join(self._key_names())}; keys are made at {self.keys_url or self.base_url}.",
             )
         error.maybe_billed = maybe_billed
         if maybe_billed:
@@ -256,7 +265,7 @@ class HttpProvider:
         if not self._key:
             raise MissingCredentialError(
                 label=self.label,
-                setting=self.key_settings[0] if self.key_settings else f"{self.name.upper()}_API_KEY",
+                setting=self._key_names()[0],
                 provider=self.name,
                 use=self.key_use,
                 hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",

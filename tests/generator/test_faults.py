@@ -60,7 +60,9 @@ async def test_a_lost_answer_is_found_by_our_seed(media: MediaGenerator, emulato
     assert emulator.books().creates == 1
 
 
-async def test_a_lost_answer_before_anything_was_accepted_is_uncertain(media: MediaGenerator, emulator: Emulator) -> None:
+async def test_a_lost_answer_before_anything_was_accepted_is_uncertain(
+    media: MediaGenerator, emulator: Emulator
+) -> None:
     """A connection that broke may have been accepted: without a find, it is said and not sent again."""
     emulator.fault("replicate.create", "drop_before")
     with pytest.raises(SubmissionUncertainError) as lost:
@@ -88,7 +90,9 @@ async def test_a_lost_answer_on_poe_is_uncertain(make: Callable[..., MediaGenera
 
 
 @pytest.mark.parametrize("kind", ["wrong_length", "truncated", "half_body", "drop_before", "drop_after"])
-async def test_a_broken_download_is_repaired(media: MediaGenerator, storage: MemoryStorage, emulator: Emulator, kind: str) -> None:
+async def test_a_broken_download_is_repaired(
+    media: MediaGenerator, storage: MemoryStorage, emulator: Emulator, kind: str
+) -> None:
     """The body breaks once; the asset is whole and stored once."""
     emulator.fault("delivery.get", kind)
     asset = await media.image("a fox")
@@ -142,7 +146,9 @@ async def test_three_of_four_are_kept(media: MediaGenerator, emulator: Emulator)
     assert all("3 of 4" in " ".join(asset.warnings) for asset in assets)
 
 
-async def test_one_failed_download_of_four_keeps_three(media: MediaGenerator, storage: MemoryStorage, emulator: Emulator) -> None:
+async def test_one_failed_download_of_four_keeps_three(
+    media: MediaGenerator, storage: MemoryStorage, emulator: Emulator
+) -> None:
     """The error holds three assets and names the fourth; resume fetches it."""
     emulator.fault("delivery.get", "status", status=500, times=3, match="out-2")
     with pytest.raises(PartialResultError, match="3 of 4") as partial:
@@ -234,7 +240,9 @@ async def test_cancel_that_comes_too_late_keeps_the_asset(media: MediaGenerator,
     assert len(ended.assets) == 1
 
 
-async def test_a_cancelled_task_cancels_at_the_provider(media: MediaGenerator, emulator: Emulator, clock: EmulatedClock) -> None:
+async def test_a_cancelled_task_cancels_at_the_provider(
+    media: MediaGenerator, emulator: Emulator, clock: EmulatedClock
+) -> None:
     """The caller's scope is cancelled while the job runs: the provider hears of it before the call returns."""
     emulator.switches.latency = 10_000
     with anyio.CancelScope() as scope:
@@ -265,7 +273,9 @@ async def test_data_uri_output(media: MediaGenerator, storage: MemoryStorage, em
     assert asset.emulated
 
 
-async def test_a_held_create_ends_with_its_callers_patience(make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
+async def test_a_held_create_ends_with_its_callers_patience(
+    make: Callable[..., MediaGenerator], emulator: Emulator
+) -> None:
     """Poe's chat is held open and has no id: when the wait runs out that is said, and that it may be billed."""
     emulator.fault("poe.chat", "hang_after")
     media = make(image_provider="poe")
@@ -299,3 +309,14 @@ async def test_a_task_cancelled_during_a_held_create_keeps_the_asset(
     assert len(storage.objects) == 1
     assert len(await media.resume("one")) == 1
     assert emulator.books().creates == 1
+
+
+async def test_a_task_cancelled_during_a_held_create_cancels_at_the_provider(
+    media: MediaGenerator, emulator: Emulator
+) -> None:
+    """Nobody knows the job's id yet: it is found by our own seed, and stopped."""
+    emulator.switches.latency = 10_000
+    with anyio.move_on_after(0.3) as scope:
+        await media.image("a fox")
+    assert scope.cancelled_caught
+    assert (emulator.books().creates, emulator.books().cancels) == (1, 1)

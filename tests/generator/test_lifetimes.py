@@ -108,7 +108,10 @@ async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     with Emulator(replicate_token=canary) as emulator:
         ledger = MemoryLedger()
         media = MediaGenerator(
-            settings=Settings.from_env(emulator.settings()), storage=MemoryStorage(), ledger=ledger, on_event=seen.append
+            settings=Settings.from_env(emulator.settings()),
+            storage=MemoryStorage(),
+            ledger=ledger,
+            on_event=seen.append,
         )
         await media.image("a fox")
         emulator.fault("replicate.create", "status", status=401, body='{"detail": "bad token ' + canary + '"}')
@@ -117,7 +120,13 @@ async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
         texts = [record.getMessage() + repr(record.__dict__) for record in caplog.records]
         texts += [event.model_dump_json() for event in seen]
         texts += [job.model_dump_json() for job in (*ledger._finished.values(), *ledger._unfinished.values())]
-        texts += [repr(refused.value), str(refused.value), repr(pickle.dumps(refused.value)), repr(media), repr(media._jobs._providers)]
+        texts += [
+            repr(refused.value),
+            str(refused.value),
+            repr(pickle.dumps(refused.value)),
+            repr(media),
+            repr(media._jobs._providers),
+        ]
         assert not [text for text in texts if canary in text]
 
 

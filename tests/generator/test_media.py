@@ -23,7 +23,9 @@ pytestmark = pytest.mark.anyio
 ZEROSCOPE = "replicate:anotherjesse/zeroscope-v2-xl:9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351"
 
 
-async def test_an_image_is_made_and_described(media: MediaGenerator, storage: MemoryStorage, emulator: Emulator) -> None:
+async def test_an_image_is_made_and_described(
+    media: MediaGenerator, storage: MemoryStorage, emulator: Emulator
+) -> None:
     """The asset says what was measured on the bytes that are stored, and what they cost."""
     asset = await media.image("a red fox", seed=7, tags={"tenant": "acme"}, output_format="png")
     stored = storage.objects[asset.object_key]
@@ -79,7 +81,9 @@ async def test_a_film_of_frames(media: MediaGenerator) -> None:
     assert asset.media_type == "video/mp4"
     assert asset.warnings == ()
     assert asset.cost.basis == "gpu_second"
-    assert asset.cost.amount == pytest.approx(Decimal(str(asset.cost.quantity)) * Decimal("0.0014"), abs=Decimal("0.000001"))
+    assert asset.cost.amount == pytest.approx(
+        Decimal(str(asset.cost.quantity)) * Decimal("0.0014"), abs=Decimal("0.000001")
+    )
 
 
 async def test_without_a_duration_the_default_is_told(media: MediaGenerator) -> None:
@@ -103,7 +107,9 @@ async def test_images_on_poe(make: Callable[..., MediaGenerator], emulator: Emul
     assert emulator.books().predictions[0].provider == "poe"
 
 
-async def test_a_video_on_poe_costs_what_its_history_says(make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
+async def test_a_video_on_poe_costs_what_its_history_says(
+    make: Callable[..., MediaGenerator], emulator: Emulator
+) -> None:
     """No price is known before; the points history knows after."""
     asset = await make().video("waves", model="poe:veo-3.1", duration=4)
     assert (asset.duration, asset.cost.currency, asset.cost.status) == (4.0, "points", "reported")
@@ -116,7 +122,9 @@ async def test_the_default_video_is_the_known_bot(media: MediaGenerator) -> None
     assert (asset.provider, asset.model, asset.duration) == ("poe", "Video-Generator-PRO", 15.0)
 
 
-async def test_a_job_goes_on_from_its_json(media: MediaGenerator, make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
+async def test_a_job_goes_on_from_its_json(
+    media: MediaGenerator, make: Callable[..., MediaGenerator], emulator: Emulator
+) -> None:
     """start() gives a job; its JSON is enough for another generator to bring the asset home."""
     emulator.switches.latency = 30
     job = await media.start("video", "a city", model=ZEROSCOPE, size="576x320", duration=1)

@@ -67,7 +67,9 @@ async def test_an_empty_prompt_is_refused(media: MediaGenerator, emulator: Emula
     assert emulator.books().requests == ()
 
 
-async def test_a_missing_tag_of_the_template_is_refused(make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
+async def test_a_missing_tag_of_the_template_is_refused(
+    make: Callable[..., MediaGenerator], emulator: Emulator
+) -> None:
     """The key must be complete before money is spent."""
     media = make(media_key_template="{tenant}/{job_id}-{index}.{extension}")
     with pytest.raises(RequestRejectedError, match="tenant"):
@@ -80,7 +82,13 @@ async def test_a_missing_tag_of_the_template_is_refused(make: Callable[..., Medi
 async def test_fifteen_seconds_name_who_can(media: MediaGenerator, emulator: Emulator) -> None:
     """360 frames of Zeroscope cannot be made: the error names models that make 15 seconds."""
     with pytest.raises(UnsupportedOptionError, match="kling"):
-        await media.video("a fox", model="replicate:anotherjesse/zeroscope-v2-xl:" + "9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351", duration=15, fps=24)
+        await media.video(
+            "a fox",
+            model="replicate:anotherjesse/zeroscope-v2-xl:"
+            + "9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351",
+            duration=15,
+            fps=24,
+        )
     assert emulator.books().creates == 0
 
 

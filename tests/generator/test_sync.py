@@ -91,7 +91,12 @@ def test_control_c_reaches_the_provider(emulator: Emulator, tmp_path: Path) -> N
     emulator.switches.latency = 10_000
     environ = {**os.environ, **emulator.settings(), "MEDIA_STORAGE": "memory"}
     child = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], env=environ, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT],
+        env=environ,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout is not None
