@@ -57,7 +57,12 @@ def test_a_gibibyte_passes_in_120_mebibytes(s3_server: S3Server, backend: str) -
             "S3_CA_BUNDLE": s3_server.certificates.authority,
         }
         done = subprocess.run(
-            [sys.executable, "-c", CHILD, backend], env=environ, capture_output=True, text=True, timeout=580, check=False
+            [sys.executable, "-c", CHILD, backend],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=580,
+            check=False,
         )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aifs_media._version import __version__
+
 if TYPE_CHECKING:
     from aifs_media.errors import (
         AuthenticationError,
@@ -62,8 +64,6 @@ if TYPE_CHECKING:
     )
     from aifs_media.settings import Settings
     from aifs_media.sync import SyncMediaGenerator
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "aifs_media.errors": (

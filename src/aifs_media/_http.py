@@ -198,6 +198,8 @@ class HttpClient:
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
             follow_redirects=False,
             verify=ssl_context(),
+            # An address that is not https was listed as trusted and is close by: a proxy would not reach it.
+            trust_env=self.base_url.startswith("https://"),
         )
 
     def url(self, path: str) -> str:
@@ -322,6 +324,6 @@ async def _read_bounded(response: httpx.Response, provider: str) -> bytes:
 @functools.cache
 def user_agent() -> str:
     """Return how the library names itself."""
-    from aifs_media import __version__
+    from aifs_media._version import __version__
 
     return f"aifs-media/{__version__}"

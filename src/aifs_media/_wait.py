@@ -89,17 +89,12 @@ async def stop(row: JobRow, *, provider: MediaProvider, state: Pending) -> Pendi
     cancellable, pollable = role(provider, Cancellable), role(provider, Pollable)
     last: Pending | Succeeded | Failed = state
     outcome = "not_supported"
-    limit = Deadline.after(row.clock.monotonic(), SETTLE_LIMIT)
     try:
         if cancellable is not None:
-            answer = await cancellable.cancel(state.ref)
-            outcome = "too_late" if answer == "too_late" else "asked"
-        reads = 0
-        while pollable is not None and isinstance(last, Pending) and limit.remaining(row.clock.monotonic()) > 0:
-            last = await pollable.poll(state.ref)
-            if isinstance(last, Pending):
-                await row.clock.sleep(limit.clip(next_wait(reads), row.clock.monotonic()))
-                reads += 1
+            outcome = "too_late" if await cancellable.cancel(state.ref) == "too_late" else "asked"
+        if pollable is not None:
+            # One read finds a success that came first; more make sense only if something was asked to stop.
+            last = await _settle(row, pollable, state, limit=SETTLE_LIMIT if cancellable is not None else 0.0)
         if isinstance(last, Failed):
             outcome = "canceled"
     except MediaError as error:
@@ -108,3 +103,16 @@ async def stop(row: JobRow, *, provider: MediaProvider, state: Pending) -> Pendi
         outcome = "failed"
     row.tell(events.CancelRequested, outcome=outcome)
     return last
+
+
+async def _settle(row: JobRow, pollable: Pollable, state: Pending, *, limit: float) -> Pending | Succeeded | Failed:
+    """Read the state until it is an end, or the limit in seconds is over; at least once."""
+    deadline = Deadline.after(row.clock.monotonic(), limit)
+    reads = 0
+    while True:
+        last = await pollable.poll(state.ref)
+        now = row.clock.monotonic()
+        if not isinstance(last, Pending) or deadline.remaining(now) <= 0:
+            return last
+        await row.clock.sleep(deadline.clip(next_wait(reads), now))
+        reads += 1

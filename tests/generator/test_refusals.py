@@ -85,7 +85,7 @@ async def test_fifteen_seconds_name_who_can(media: MediaGenerator, emulator: Emu
         await media.video(
             "a fox",
             model="replicate:anotherjesse/zeroscope-v2-xl:"
-            + "9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351",
+            "9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351",
             duration=15,
             fps=24,
         )

@@ -1,0 +1,120 @@
+"""The options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import JsonValue
+
+    from aifs_media.settings import Settings
+
+WHAT, HOW, JOB = "What", "How it should be", "The job"
+
+
+class OnCancel(StrEnum):
+    """What happens at the provider when the wait ends early."""
+
+    CANCEL = "cancel"
+    DETACH = "detach"
+
+
+class MediaKind(StrEnum):
+    """What a model makes."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+Prompt = Annotated[str, typer.Argument(help="What should be seen.", show_default=False)]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="model, or provider:model.", rich_help_panel=WHAT)]
+Image = Annotated[
+    str | None, typer.Option("--image", help="A start frame: a file or an https URL.", rich_help_panel=WHAT)
+]
+NegativePrompt = Annotated[
+    str | None, typer.Option("--negative-prompt", help="What should not be seen.", rich_help_panel=WHAT)
+]
+Dimensions = Annotated[
+    str | None, typer.Option("--size", help="Width x height in pixels, like 1024x768.", rich_help_panel=HOW)
+]
+AspectRatio = Annotated[str | None, typer.Option("--aspect-ratio", help="Like 16:9.", rich_help_panel=HOW)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Makes the result repeatable.", rich_help_panel=HOW)]
+OutputFormat = Annotated[str | None, typer.Option("--format", help="Like png.", rich_help_panel=HOW)]
+OwnOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-o",
+        metavar="KEY=VALUE",
+        help="The model's own option by its own name; the value is read as JSON, else as text. Repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
+NoCheckOptions = Annotated[
+    bool, typer.Option("--no-check-options", help="Send --option as it is, unchecked.", rich_help_panel=HOW)
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="A label for job and asset. Repeatable.", rich_help_panel=JOB),
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait.", rich_help_panel=JOB)]
+CancelChoice = Annotated[
+    OnCancel | None,
+    typer.Option("--on-cancel", help="What the provider does when the wait ends early.", rich_help_panel=JOB),
+]
+JobId = Annotated[str | None, typer.Option("--job-id", help="Your own id of the job.", rich_help_panel=JOB)]
+Namespace = Annotated[str, typer.Option("--namespace", help="Whose job it is.", rich_help_panel=JOB)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors included.")]
+EnvFile = Annotated[
+    Path | None, typer.Option("--env-file", help="Read settings from this file; ./.env by default.", show_default=False)
+]
+
+
+def read_settings(env_file: Path | None) -> Settings:
+    """Return the settings of the environment and of the named file, or of `.env` in the current folder.
+
+    Raises:
+        ConfigurationError: the named file is not there.
+    """
+    from aifs_media.settings import Settings
+
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    return Settings.from_env(env_file=env_file)
+
+
+def read_tags(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read `KEY=VALUE` texts. Raises typer.BadParameter."""
+    return dict(_split(pairs, option="--tag"))
+
+
+def read_own_options(pairs: Sequence[str] | None) -> dict[str, JsonValue]:
+    """Read `KEY=VALUE` texts whose values are JSON, else plain text. Raises typer.BadParameter."""
+    return {name: _json_or_text(value) for name, value in _split(pairs, option="--option")}
+
+
+def read_on_cancel(chosen: OnCancel | None) -> Literal["cancel", "detach"] | None:
+    """Return the choice as the library names it."""
+    return None if chosen is None else chosen.value
+
+
+def _split(pairs: Sequence[str] | None, *, option: str) -> Iterator[tuple[str, str]]:
+    for pair in pairs or ():
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{option} {pair!r} is not of the form KEY=VALUE.")
+        yield name, value
+
+
+def _json_or_text(value: str) -> JsonValue:
+    try:
+        return cast("JsonValue", json.loads(value))
+    except ValueError:
+        return value
