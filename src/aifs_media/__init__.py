@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Size,
         TextResult,
     )
+    from aifs_media.recovery import RecoveryReport
     from aifs_media.settings import Settings
     from aifs_media.sync import SyncMediaGenerator
 
@@ -118,6 +119,7 @@ _MODULES = {
         "Size",
         "TextResult",
     ),
+    "aifs_media.recovery": ("RecoveryReport",),
     "aifs_media.settings": ("Settings",),
     "aifs_media.sync": ("SyncMediaGenerator",),
 }
@@ -158,6 +160,7 @@ __all__ = (
     "ProviderError",
     "ProviderUnavailableError",
     "RateLimitedError",
+    "RecoveryReport",
     "RequestRejectedError",
     "Script",
     "Settings",

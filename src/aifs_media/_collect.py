@@ -40,16 +40,25 @@ class Collector:
         storage: where the assets go.
         files: fetches the outputs.
         authorize: which headers may go to an output's URL.
+        when_all_stored: the stage to record then.
     """
 
     def __init__(
-        self, row: JobRow, *, provider: MediaProvider, storage: Storage, files: FileClient, authorize: Authorize
+        self,
+        row: JobRow,
+        *,
+        provider: MediaProvider,
+        storage: Storage,
+        files: FileClient,
+        authorize: Authorize,
+        when_all_stored: Stage,
     ) -> None:
         self._row = row
         self._provider = provider
         self._storage = storage
         self._files = files
         self._authorize = authorize
+        self._when_all_stored: Stage = when_all_stored
         self._failed: dict[int, MediaError] = {}
 
     async def collect(self) -> None:
@@ -141,7 +150,7 @@ class Collector:
             on_bytes=lambda size, total: row.tell(events.Transferred, index=index, size=size, total=total),
         )
         try:
-            object_key = with_extension(row.job.object_stems[index], source.extension)
+            object_key = with_extension(_stem(row.job, index), source.extension)
             if part.object_key is not None:
                 # An earlier try, perhaps in a process that died, may have left an open upload behind.
                 await self._storage.discard_partial(part.object_key)
@@ -191,13 +200,10 @@ class Collector:
         cost = row.job.cost or estimate(row.job)
         share, timings = _share(cost, len(row.job.parts)), row.timed_in_all()
         parts = tuple(_completed(part, share, timings["total"]) for part in row.job.parts)
-        stage: Stage = "storing" if self._failed else "stored"
-        if (
-            self._failed
-            and not row.job.assets
-            and all(isinstance(error, OutputExpiredError) for error in self._failed.values())
-        ):
-            stage = "expired"
+        stage: Stage = "storing" if self._failed else self._when_all_stored
+        if self._failed and all(isinstance(error, OutputExpiredError) for error in self._failed.values()):
+            # Nothing more can come: what was stored in time is all there will be.
+            stage = self._when_all_stored if row.job.assets else "expired"
         await row.change(parts=parts, cost=cost, timings=timings, stage=stage)
         for part in parts:
             if part.asset is not None:
@@ -237,6 +243,11 @@ def estimate(job: Job) -> Cost:
         source=price.source,
         as_of=price.as_of,
     )
+
+
+def _stem(job: Job, index: int) -> str:
+    """Return the key of an output without its extension; one that nobody asked for gets a name beside the first."""
+    return job.object_stems[index] if index < len(job.object_stems) else f"{job.object_stems[0]}-{index}"
 
 
 def _completed(part: Part, cost: Cost, total: float) -> Part:

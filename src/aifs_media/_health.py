@@ -18,7 +18,7 @@ from aifs_media.settings import OLD_NAMES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from aifs_media._jobs import Jobs
+    from aifs_media._parts import Parts
     from aifs_media.protocols import Storage
 
 CHECK_LIMIT = 20.0
@@ -26,7 +26,7 @@ PROBE = b"aifs-media public address check\n"
 PROBE_KEY = "_aifs-media-check/public.txt"
 
 
-async def health(jobs: Jobs) -> HealthReport:
+async def health(parts: Parts) -> HealthReport:
     """Ask every configured part; the parts are asked at the same time."""
     found: dict[str, Sequence[Check]] = {}
 
@@ -34,15 +34,15 @@ async def health(jobs: Jobs) -> HealthReport:
         found[name] = await _answered(name, question)
 
     async with anyio.create_task_group() as group:
-        for name in _providers_in_use(jobs):
-            group.start_soon(ask, name, lambda name=name: _provider(jobs, name))
-        group.start_soon(ask, "storage", lambda: _storage(jobs))
+        for name in _providers_in_use(parts):
+            group.start_soon(ask, name, lambda name=name: _provider(parts, name))
+        group.start_soon(ask, "storage", lambda: _storage(parts))
     ordered = [check for name in sorted(found) for check in found[name]]
-    return HealthReport(checks=(*_settings(jobs), *_plugins(), *ordered))
+    return HealthReport(checks=(*_settings(parts), *_plugins(), *ordered))
 
 
-def _providers_in_use(jobs: Jobs) -> list[str]:
-    wanted = {jobs.settings.text(f"{kind}_PROVIDER") for kind in ("IMAGE", "VIDEO", "TEXT")}
+def _providers_in_use(parts: Parts) -> list[str]:
+    wanted = {parts.settings.text(f"{kind}_PROVIDER") for kind in ("IMAGE", "VIDEO", "TEXT")}
     return sorted(wanted)
 
 
@@ -56,8 +56,8 @@ async def _answered(name: str, question: Callable[[], Awaitable[Sequence[Check]]
         return [Check(name=name, ok=False, message=error.message, hint=error.hint)]
 
 
-async def _provider(jobs: Jobs, name: str) -> Sequence[Check]:
-    provider = jobs.provider(name)
+async def _provider(parts: Parts, name: str) -> Sequence[Check]:
+    provider = parts.provider(name)
     checkable = role(provider, Checkable)
     if checkable is None:
         return [Check(name=name, ok=True, message="Loaded; it has no check of its own.")]
@@ -67,16 +67,16 @@ async def _provider(jobs: Jobs, name: str) -> Sequence[Check]:
         return [Check(name=name, ok=False, message=error.message, hint=error.hint)]
 
 
-async def _storage(jobs: Jobs) -> Sequence[Check]:
-    storage = jobs.storage
+async def _storage(parts: Parts) -> Sequence[Check]:
+    storage = parts.storage
     checkable = role(storage, Checkable)
     checks = list(await checkable.check()) if checkable is not None else []
     if all(check.ok for check in checks):
-        checks.append(await _public_address(jobs, storage))
+        checks.append(await _public_address(parts, storage))
     return checks
 
 
-async def _public_address(jobs: Jobs, storage: Storage) -> Check:
+async def _public_address(parts: Parts, storage: Storage) -> Check:
     """Write a small object, fetch it at the address that assets would get, and remove it."""
     name = "public address"
     await storage.put(PROBE_KEY, InlineSource(PROBE), media_type="text/plain", labels={})
@@ -84,7 +84,7 @@ async def _public_address(jobs: Jobs, storage: Storage) -> Check:
         address = await storage.url(PROBE_KEY)
         if not address.url.startswith(("https://", "http://")):
             return Check(name=name, ok=True, message=f"Assets stay in {storage.name!r} and have no web address.")
-        trusted = frozenset(jobs.settings.items("MEDIA_TRUSTED_HOSTS"))
+        trusted = frozenset(parts.settings.items("MEDIA_TRUSTED_HOSTS"))
         files = FileClient(URLGuard(trusted=trusted))
         try:
             target = files.guard.check(address.url)
@@ -106,15 +106,15 @@ async def _public_address(jobs: Jobs, storage: Storage) -> Check:
     )
 
 
-def _settings(jobs: Jobs) -> list[Check]:
-    given = jobs.settings.environ()
+def _settings(parts: Parts) -> list[Check]:
+    given = parts.settings.environ()
     checks = [
         Check(name=f"setting {name}", ok=False, message=f"{name} is not read.", hint=f"Use {new}.")
         for name, new in OLD_NAMES.items()
         if name in given
     ]
     checks.extend(
-        Check(name="settings", ok=False, message=sentence, hint="Remove it.") for sentence in jobs.settings.warnings()
+        Check(name="settings", ok=False, message=sentence, hint="Remove it.") for sentence in parts.settings.warnings()
     )
     return checks or [Check(name="settings", ok=True, message="No outdated names.")]
 

@@ -1,27 +1,19 @@
-"""What a generator does behind its methods: parts made on first use, counted leases on them, and jobs run through the pipeline."""
+"""The jobs of one generator: made, run through the pipeline, found again."""
 
 from __future__ import annotations
 
-import os
 import uuid
-import warnings
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import anyio
 
 from aifs_media import events
-from aifs_media._clock import SystemClock
-from aifs_media._files import FileClient
-from aifs_media._inputs import input_file
-from aifs_media._keys import KeyTemplate, encode_labels
-from aifs_media._outcome import raise_if_ended
+from aifs_media._draft import choose_model, draft, identity
+from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
-from aifs_media._poll import lifetime
-from aifs_media._registry import make_provider, make_storage, provider_names
-from aifs_media._row import JobRow
-from aifs_media._select import default_capability, known_capability, select, split_model
-from aifs_media._urlguard import URLGuard
+from aifs_media._select import default_capability, known_capability
+from aifs_media._turns import LEASE_SECONDS, Turns
 from aifs_media.errors import (
     ConfigurationError,
     JobConflictError,
@@ -29,153 +21,34 @@ from aifs_media.errors import (
     MediaError,
     PartialResultError,
     RequestRejectedError,
+    StaleJobError,
     UnsupportedOptionError,
 )
-from aifs_media.ledger.memory import MemoryLedger
-from aifs_media.protocols import Authorizing, Delivering, TextWriter, role
-from aifs_media.records import Job, MediaRequest, Size, TextRequest
-from aifs_media.settings import Settings
+from aifs_media.protocols import Authorizing, Pollable, TextWriter, role
+from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
+from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from aifs_media._row import OnEvent
-    from aifs_media.call_options import ImageOptions, VideoOptions
-    from aifs_media.protocols import Clock, Ledger, MediaProvider, Storage
-    from aifs_media.records import Asset, Capability, Kind, TextResult
+    from aifs_media._parts import Parts
+    from aifs_media._pipeline import OnAsset
+    from aifs_media._row import JobRow, OnEvent
+    from aifs_media.call_options import ImageOptions
+    from aifs_media.records import Asset, Kind, Stage, TextResult
 
-CLOSE_LIMIT = 5.0
 JOBS_AT_ONCE = 16
 
 
-class _Closable(Protocol):
-    async def aclose(self) -> None: ...
-
-
 class Jobs:
-    """The parts of one generator and the jobs that run on them. Nothing is bound to an event loop between two leases."""
+    """Runs jobs on a generator's parts."""
 
-    def __init__(
-        self,
-        *,
-        providers: Sequence[MediaProvider],
-        storage: Storage | None,
-        ledger: Ledger | None,
-        settings: Settings | None,
-        on_event: OnEvent | None,
-        clock: Clock | None,
-    ) -> None:
-        self.settings = settings if settings is not None else Settings.from_env()
-        for sentence in self.settings.warnings():
-            warnings.warn(sentence, UserWarning, stacklevel=4)
-        self.clock: Clock = clock or SystemClock()
-        self.ledger: Ledger = ledger or self._ledger_of_settings()
-        self.template = KeyTemplate(self.settings.text("MEDIA_KEY_TEMPLATE"), prefix=self._prefix())
-        self._storage = storage
-        self._on_event = on_event
-        self._providers: dict[str, MediaProvider] = {provider.name: provider for provider in providers}
-        self._files: dict[str, FileClient] = {}
-        self._leases = 0
-        self._loop: object = None
-        self._process = 0
-        self._running: dict[tuple[str, str], tuple[anyio.Lock, int]] = {}
+    def __init__(self, parts: Parts, *, on_event: OnEvent | None, on_asset: OnAsset | None) -> None:
+        self.parts = parts
+        self._on_asset = on_asset
+        self._turns = Turns(ledger=parts.ledger, clock=parts.clock, on_event=on_event)
 
-    # -- parts ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def storage(self) -> Storage:
-        """Where assets go."""
-        if self._storage is None:
-            self._storage = make_storage(self.settings)
-        return self._storage
-
-    def provider(self, name: str) -> MediaProvider:
-        """Return a provider by name, made on first use. Raises UnknownProviderError and PluginError."""
-        if name not in self._providers:
-            self._providers[name] = make_provider(name, self.settings)
-        return self._providers[name]
-
-    def provider_names(self) -> list[str]:
-        """Return the names of all providers that could be used."""
-        return sorted({*self._providers, *provider_names()})
-
-    def known(self) -> Iterator[tuple[str, Capability]]:
-        """Yield all models that are known without asking anyone. A plugin that cannot be loaded is left out."""
-        for name in self.provider_names():
-            try:
-                provider = self.provider(name)
-            except MediaError:
-                continue
-            for capability in provider.capabilities:
-                yield name, capability
-
-    def _ledger_of_settings(self) -> Ledger:
-        name = self.settings.text("MEDIA_LEDGER")
-        if name != "memory":
-            raise ConfigurationError(
-                f"MEDIA_LEDGER={name.partition('://')[0]!r} is not a ledger of this version.",
-                hint="Use memory, or pass ledger= with an object that keeps jobs where you like.",
-            )
-        return MemoryLedger()
-
-    def _prefix(self) -> str:
-        return self.settings.text("R2_KEY_PREFIX") or self.settings.text("S3_KEY_PREFIX")
-
-    def files(self, provider: MediaProvider) -> FileClient:
-        """Return the client that fetches a provider's outputs."""
-        if provider.name not in self._files:
-            self._files[provider.name] = FileClient(self._guard(provider))
-        return self._files[provider.name]
-
-    def _guard(self, provider: MediaProvider) -> URLGuard:
-        """Trust of a host counts for the provider whose configured address or delivery host it is, and for no other."""
-        delivering = role(provider, Delivering)
-        delivery = delivering.delivery_hosts if delivering is not None else ()
-        base = delivering.base_url.partition("://")[2].partition("/")[0] if delivering is not None else ""
-        trusted = {host for host in self.settings.items("MEDIA_TRUSTED_HOSTS") if host == base or host in delivery}
-        return URLGuard(
-            trusted=frozenset(trusted),
-            delivery_hosts=tuple(host for host in delivery if ":" not in host),
-            strict_hosts=self.settings.flag("MEDIA_STRICT_HOSTS"),
-        )
-
-    # -- leases --------------------------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def lease(self) -> AsyncGenerator[None]:
-        """Hold the connections open; the last lease to end closes them.
-
-        Raises:
-            ConfigurationError: another event loop holds them at this moment.
-        """
-        loop = anyio.lowlevel.current_token()
-        if self._leases and os.getpid() != self._process:
-            raise ConfigurationError(
-                "This generator was in use when the process forked, so that its connections belong to the parent.",
-                hint="Make a new generator in the child.",
-            )
-        if self._leases and loop != self._loop:
-            raise ConfigurationError(
-                "This generator is in use on another event loop.",
-                hint="Make one generator per event loop, or use SyncMediaGenerator from threads.",
-            )
-        self._loop, self._process = loop, os.getpid()
-        self._leases += 1
-        try:
-            yield
-        finally:
-            self._leases -= 1
-            if not self._leases:
-                await self._close()
-
-    async def _close(self) -> None:
-        stored = [] if self._storage is None else [self._storage]
-        parts: list[_Closable] = [*self._providers.values(), *self._files.values(), *stored, self.ledger]
-        with anyio.move_on_after(CLOSE_LIMIT, shield=True):
-            for part in parts:
-                await part.aclose()
-
-    # -- jobs ----------------------------------------------------------------------------------------------------------
+    # -- making --------------------------------------------------------------------------------------------------------
 
     async def new(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
         """Check a request and record it as a job, or join the job that has this id already. Nothing is sent.
@@ -184,97 +57,11 @@ class Jobs:
             RequestRejectedError: the request cannot be carried out as it is.
             JobConflictError: the id belongs to another request.
         """
-        job = await self._draft(kind, prompt, n, options)
-        kept = await self.ledger.create_or_load(job)
-        if kept is not job and _identity(kept.request) != _identity(job.request):
+        job = await draft(self.parts, kind, prompt, n, options)
+        kept = await self.parts.ledger.create_or_load(job)
+        if kept is not job and identity(kept.request) != identity(job.request):
             raise JobConflictError(job.job_id)
         return kept
-
-    async def _draft(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
-        if not prompt.strip():
-            raise RequestRejectedError("The prompt is empty.", hint="Say what should be made.")
-        if n < 1:
-            raise RequestRejectedError(f"n={n} asks for nothing.", hint="Ask for at least 1.")
-        name, model = self._model(kind, options.get("model"))
-        image, timed = options.get("image"), cast("VideoOptions", options)
-        request = MediaRequest(
-            kind=kind,
-            prompt=prompt,
-            provider=name,
-            model=model,
-            n=n,
-            size=_size(options.get("size")),
-            aspect_ratio=options.get("aspect_ratio"),
-            seed=options.get("seed"),
-            duration=timed.get("duration"),
-            fps=timed.get("fps"),
-            image=await input_file(image) if image is not None else None,
-            negative_prompt=options.get("negative_prompt"),
-            output_format=options.get("output_format"),
-            options=dict(options.get("options") or {}),
-            tags=dict(options.get("tags") or {}),
-        )
-        encode_labels(request.tags)
-        chosen = await select(
-            request, provider=self.provider(name), known=self.known, check=options.get("check_options", True)
-        )
-        capability = chosen.capability
-        timeout = self._timeout(kind, options.get("timeout"), capability)
-        on_cancel = options.get("on_cancel") or ("detach" if self.ledger.durable else "cancel")
-        now, job_id = self.clock.now(), options.get("job_id") or uuid.uuid4().hex
-        namespace = options.get("namespace", "")
-        stems = tuple(
-            self.template.render_stem(
-                created_at=now, job_id=job_id, index=index, kind=kind, provider=name, namespace=namespace,
-                tags=request.tags,
-            )
-            for index in range(max(n, capability.maximum_outputs))
-        )  # fmt: skip
-        limit = lifetime(timeout=timeout, on_cancel=on_cancel, limit=capability.lifetime_limit)
-        return Job(
-            job_id=job_id,
-            namespace=namespace,
-            request=chosen.request.model_copy(update={"timeout": timeout, "lifetime": limit}),
-            seed_is_ours=chosen.seed_is_ours,
-            created_at=now,
-            timeout=timeout,
-            lifetime=limit,
-            on_cancel=on_cancel,
-            object_stems=stems,
-            image_input=capability.names.get("image", "") if image is not None else "",
-            price=capability.price,
-            expected_size=chosen.inputs.size,
-            expected_duration=chosen.inputs.duration,
-            expected_fps=chosen.inputs.fps,
-            reported_seed=_seed(chosen.request, capability),
-            warnings=chosen.inputs.warnings,
-        )
-
-    def _timeout(self, kind: Kind, asked: float | None, capability: Capability) -> float:
-        """Return how long to wait: what the call says, else the settings if they were given, else what the model needs."""
-        setting = f"MEDIA_{kind.upper()}_TIMEOUT"
-        if asked is None:
-            return (
-                self.settings.number(setting)
-                if self.settings.given(setting) or capability.timeout is None
-                else capability.timeout
-            )
-        if not 0 < asked < float("inf"):
-            raise RequestRejectedError(
-                f"timeout={asked!r} cannot be waited for.", hint="Give a number of seconds above 0."
-            )
-        return asked
-
-    def _model(self, kind: Kind | str, named: str | None) -> tuple[str, str]:
-        """Return provider and model: what the call names beats the settings; an empty model is the provider's default."""
-        default = self.settings.text(f"{kind.upper()}_PROVIDER")
-        known = self.provider_names()
-        if named:
-            return split_model(named, default_provider=default, known_providers=known)
-        setting = self.settings.text(f"{kind.upper()}_MODEL")
-        if not setting:
-            return default, ""
-        return split_model(setting, default_provider=default, known_providers=known)
 
     async def many(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> list[Asset]:
         """Make n outputs: in one job where the model can, else in jobs `id.0`, `id.1`, ...
@@ -282,16 +69,17 @@ class Jobs:
         Raises:
             PartialResultError: some were stored and others were not.
         """
-        name, model = self._model(kind, options.get("model"))
-        provider = self.provider(name)
         try:
             job = await self.new(kind, prompt, n, options)
         except UnsupportedOptionError as error:
             if error.option != "n":
                 raise
-            known = known_capability(provider, kind, model) if model else default_capability(provider, kind)
-            return await self._several(kind, prompt, n, options, known.maximum_outputs if known else 1)
-        return await self.finish(job)
+        else:
+            return await self.finish(job)
+        name, model = choose_model(self.parts, kind, options.get("model"))
+        provider = self.parts.provider(name)
+        known = known_capability(provider, kind, model) if model else default_capability(provider, kind)
+        return await self._several(kind, prompt, n, options, known.maximum_outputs if known else 1)
 
     async def _several(self, kind: Kind, prompt: str, n: int, options: ImageOptions, most: int) -> list[Asset]:
         stem = options.get("job_id") or uuid.uuid4().hex
@@ -306,29 +94,38 @@ class Jobs:
             await self.new(kind, prompt, size, {**options, "job_id": f"{stem}.{number}"})
             for number, size in enumerate(sizes)
         ]
-        assets: dict[int, list[Asset]] = {}
+        assets, failed = await self._finish_all(jobs)
+        if not failed:
+            return assets
+        first = min(failed)
+        if assets:
+            raise PartialResultError(job=jobs[first], assets=assets, failed=failed)
+        raise failed[first]
+
+    async def _finish_all(
+        self, jobs: Sequence[Job], *, patience: float | None = None
+    ) -> tuple[list[Asset], dict[int, MediaError]]:
+        """Bring jobs to their ends side by side; what one paid for is not dropped because another failed."""
+        assets: dict[int, Sequence[Asset]] = {}
         failed: dict[int, MediaError] = {}
         places = anyio.CapacityLimiter(JOBS_AT_ONCE)
 
         async def run(number: int, job: Job) -> None:
             async with places:
                 try:
-                    assets[number] = await self.finish(job)
+                    assets[number] = await self.finish(job, patience=patience)
                 except PartialResultError as error:
-                    assets[number], failed[number] = list(error.assets), error
+                    assets[number], failed[number] = error.assets, error
                 except MediaError as error:
-                    # Kept for the end: what the other jobs paid for must not be dropped.
+                    # Kept for the end, when it is known what the others achieved.
                     failed[number] = error
 
         async with anyio.create_task_group() as group:
             for number, job in enumerate(jobs):
                 group.start_soon(run, number, job)
-        kept = [asset for number in sorted(assets) for asset in assets[number]]
-        if not failed:
-            return kept
-        if kept:
-            raise PartialResultError(job=jobs[min(failed)], assets=kept, failed=failed)
-        raise failed[min(failed)]
+        return [asset for number in sorted(assets) for asset in assets[number]], failed
+
+    # -- going on ------------------------------------------------------------------------------------------------------
 
     async def load(self, job: Job | str, namespace: str) -> Job:
         """Return the job as this ledger knows it; a job kept elsewhere is recorded here first.
@@ -337,8 +134,8 @@ class Jobs:
             JobNotFoundError: the ledger has no job with that id.
         """
         if isinstance(job, Job):
-            return await self.ledger.create_or_load(job)
-        found = await self.ledger.load(job, namespace=namespace)
+            return await self.parts.ledger.create_or_load(job)
+        found = await self.parts.ledger.load(job, namespace=namespace)
         if found is None:
             raise JobNotFoundError(
                 f"There is no job {job!r} in this ledger"
@@ -350,59 +147,124 @@ class Jobs:
 
     async def start(self, job: Job) -> Job:
         """Create the job at its provider, without waiting."""
-        async with self._alone(job) as row:
+
+        async def work(row: JobRow) -> Job:
             row.tell(events.Selected, warnings=row.job.warnings)
             await self._pipeline(row).start()
             return row.job
 
-    async def finish(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
+        return await self._turns.alone(job, work, patience=job.timeout)
+
+    async def finish(self, job: Job, *, timeout: float | None = None, patience: float | None = None) -> list[Asset]:
         """Bring a job to its end and return its assets."""
-        job = await self.load(job, "")
-        async with self._alone(job) as row:
+
+        async def work(row: JobRow) -> list[Asset]:
             if timeout is not None:
                 row.job = row.job.model_copy(update={"timeout": timeout})
             if row.job.stage == "new":
                 row.tell(events.Selected, warnings=row.job.warnings)
-            if row.job.stage != "stored":
-                await self._pipeline(row).finish()
+            await self._pipeline(row).finish()
             return list(row.job.assets)
+
+        job = await self.load(job, "")
+        wait = timeout if timeout is not None else job.timeout
+        return await self._turns.alone(job, work, patience=wait if patience is None else patience)
 
     async def cancel(self, job: Job) -> Job:
         """Stop a job at its provider, and keep a result that came first."""
-        async with self._alone(job) as row:
-            if row.job.done:
-                return row.job
-            await self._pipeline(row).cancel()
+
+        async def work(row: JobRow) -> Job:
+            if not row.job.done:
+                await self._pipeline(row).cancel()
             return row.job
 
-    @asynccontextmanager
-    async def _alone(self, job: Job) -> AsyncGenerator[JobRow]:
-        """Hold a job for one task of this process; who comes second finds what the first achieved."""
-        key = (job.namespace, job.job_id)
-        lock, users = self._running.get(key, (anyio.Lock(), 0))
-        self._running[key] = (lock, users + 1)
-        try:
-            async with lock:
-                latest = await self.ledger.load(job.job_id, namespace=job.namespace)
-                yield JobRow(latest or job, ledger=self.ledger, clock=self.clock, on_event=self._on_event)
-        finally:
-            lock, users = self._running[key]
-            if users == 1:
-                del self._running[key]
-            else:
-                self._running[key] = (lock, users - 1)
+        return await self._turns.alone(job, work, patience=LEASE_SECONDS)
+
+    async def recover(self, *, limit: int) -> RecoveryReport:
+        """Bring the ledger's unfinished jobs to their ends, those whose outputs expire soonest first."""
+        jobs = await self.parts.ledger.unfinished(limit=limit)
+        sent = [job for job in jobs if job.stage != "new"]
+        # A process that died holds its leases for a moment longer; one that lives renews them.
+        assets, failed = await self._finish_all(sent, patience=LEASE_SECONDS + 2)
+        held = tuple(sent[number].job_id for number, error in failed.items() if isinstance(error, StaleJobError))
+        return RecoveryReport(
+            assets=tuple(assets),
+            failed={
+                sent[number].job_id: error for number, error in failed.items() if not isinstance(error, StaleJobError)
+            },
+            held=held,
+            unsent=tuple(job.job_id for job in jobs if job.stage == "new"),
+        )
+
+    async def search(
+        self, *, namespace: str | None, tags: Mapping[str, str] | None, stages: Collection[Stage] | None, limit: int
+    ) -> list[Job]:
+        """Return the ledger's jobs that fit, newest first."""
+        found = await self.parts.ledger.search(namespace=namespace, tags=tags, stages=stages, limit=limit)
+        return list(found)
+
+    async def adopt(self, name: str, kind: Kind, prompt: str, namespace: str) -> list[Asset]:
+        """Take over a job that exists at a provider, by `provider:ref`, and store its media.
+
+        Raises:
+            ConfigurationError: the provider has no jobs that can be asked for.
+            JobNotFoundError: the provider does not know it.
+        """
+        provider_name, separator, ref = name.partition(":")
+        if not separator or not ref:
+            raise RequestRejectedError(f"{name!r} names no job.", hint="Write provider:id, for example replicate:ID.")
+        known = await self.parts.ledger.find_by_ref(provider_name, ref)
+        if known is not None:
+            return await self.finish(known)
+        pollable = role(self.parts.provider(provider_name), Pollable)
+        if pollable is None:
+            raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
+        state = await pollable.poll(ref)
+        job = await self.parts.ledger.create_or_load(self._adopted(provider_name, ref, kind, prompt, namespace))
+
+        async def work(row: JobRow) -> list[Asset]:
+            if row.job.stage == "submitted":
+                await record(row, state)
+            await self._pipeline(row).finish()
+            return list(row.job.assets)
+
+        return await self._turns.alone(job, work, patience=job.timeout)
+
+    def _adopted(self, provider: str, ref: str, kind: Kind, prompt: str, namespace: str) -> Job:
+        parts, now = self.parts, self.parts.clock.now()
+        timeout = parts.settings.number(f"MEDIA_{kind.upper()}_TIMEOUT")
+        job_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{provider}:{ref}").hex
+        stem = parts.template.render_stem(
+            created_at=now, job_id=job_id, index=0, kind=kind, provider=provider, namespace=namespace, tags={}
+        )
+        attempt = Attempt(
+            submit_key="", provider=provider, model="", started_at=now, send_by=now + timedelta(0), outcome="accepted", ref=ref
+        )  # fmt: skip
+        return Job(
+            job_id=job_id,
+            namespace=namespace,
+            request=MediaRequest(kind=kind, prompt=prompt, provider=provider),
+            stage="submitted",
+            created_at=now,
+            timeout=timeout,
+            lifetime=timeout,
+            on_cancel="detach",
+            object_stems=(stem,),
+            attempts=(attempt,),
+        )
 
     def _pipeline(self, row: JobRow) -> Pipeline:
         raise_if_ended(row.job)
-        provider = self.provider(row.job.request.provider)
+        provider = self.parts.provider(row.job.request.provider)
         authorizing = role(provider, Authorizing)
         return Pipeline(
             row,
             provider=provider,
-            storage=self.storage,
-            ledger=self.ledger,
-            files=self.files(provider),
+            storage=self.parts.storage,
+            ledger=self.parts.ledger,
+            files=self.parts.files(provider),
             authorize=authorizing.authorization_for if authorizing is not None else _no_headers,
+            on_asset=self._on_asset,
         )
 
     # -- text ----------------------------------------------------------------------------------------------------------
@@ -411,35 +273,13 @@ class Jobs:
         """Ask a provider for a text, once. Raises ConfigurationError if it writes none."""
         if not prompt.strip():
             raise RequestRejectedError("The prompt is empty.", hint="Say what should be written.")
-        name, chosen = self._model("text", model)
-        provider = self.provider(name)
-        writer = role(provider, TextWriter)
+        name, chosen = choose_model(self.parts, "text", model)
+        writer = role(self.parts.provider(name), TextWriter)
         if writer is None:
             raise ConfigurationError(
                 f"The provider {name!r} writes no text.", hint="Set TEXT_PROVIDER=poe.", provider=name
             )
         return await writer.write(TextRequest(prompt=prompt, system=system, model=chosen))
-
-
-def _size(size: str | Size | None) -> Size | None:
-    if size is None or isinstance(size, Size):
-        return size
-    try:
-        return Size.parse(size)
-    except ValueError as error:
-        raise UnsupportedOptionError(str(error), option="size") from None
-
-
-def _seed(request: MediaRequest, capability: Capability) -> int | None:
-    value = request.inputs.get(capability.names.get("seed", ""))
-    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
-
-
-def _identity(request: MediaRequest) -> dict[str, object]:
-    """Return what makes two requests the same: all that the caller chose, and nothing that we filled in."""
-    chosen = request.model_dump(exclude={"inputs", "lifetime", "timeout", "image"})
-    chosen["image"] = (request.image.sha256 or request.image.url) if request.image else None
-    return chosen
 
 
 def _no_headers(url: str) -> Mapping[str, str]:

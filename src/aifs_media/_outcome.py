@@ -12,6 +12,7 @@ from aifs_media.errors import (
     JobCanceledError,
     NoMediaError,
     OutputExpiredError,
+    PartialResultError,
     SubmissionUncertainError,
 )
 from aifs_media.records import Failed, Failure, Part, Succeeded
@@ -90,3 +91,11 @@ def raise_if_ended(job: Job) -> None:
             raise kind(words, job=job, hint=hint, retryable=again, maybe_billed=billed)
         case _:
             return
+
+
+def raise_if_partial(job: Job) -> None:
+    """Raise the error of a job that is done and has lost some of its outputs. Raises PartialResultError."""
+    lost = {part.index: part.error for part in job.parts if part.asset is None}
+    if job.stage == "stored" and lost:
+        failed = {index: OutputExpiredError(words, job=job, maybe_billed=True) for index, words in lost.items()}
+        raise PartialResultError(job=job, assets=job.assets, failed=failed)

@@ -13,20 +13,25 @@ import anyio
 
 from aifs_media import events
 from aifs_media._collect import Collector
-from aifs_media._outcome import raise_if_ended, record
+from aifs_media._outcome import raise_if_ended, raise_if_partial, record
 from aifs_media._poll import Deadline
+from aifs_media._reconcile import reconcile
 from aifs_media._shield import shielded
-from aifs_media._submit import find_lost, submit
+from aifs_media._submit import submit
 from aifs_media._wait import stop, wait
-from aifs_media.errors import GenerationTimeoutError, MediaError, SubmissionUncertainError
+from aifs_media.errors import GenerationTimeoutError, JobError, MediaError, SubmissionUncertainError
 from aifs_media.records import Failure, Pending
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aifs_media._download import Authorize
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import Ledger, MediaProvider, Storage
-    from aifs_media.records import State
+    from aifs_media.records import Asset, State
+
+    OnAsset = Callable[[Asset], Awaitable[object]]
 
 CLEAN_UP_LIMIT = 30.0
 """Seconds that a cancelled call may take to stop the job at the provider, or to keep what was already paid for."""
@@ -44,6 +49,7 @@ class Pipeline:
         ledger: where jobs are recorded.
         files: fetches outputs.
         authorize: which headers may go to an output's URL.
+        on_asset: the host's own code, which takes each stored asset over before the job counts as done.
     """
 
     def __init__(
@@ -55,12 +61,21 @@ class Pipeline:
         ledger: Ledger,
         files: FileClient,
         authorize: Authorize,
+        on_asset: OnAsset | None,
     ) -> None:
         self.row = row
         self._provider = provider
         self._storage = storage
         self._ledger = ledger
-        self._collector = Collector(row, provider=provider, storage=storage, files=files, authorize=authorize)
+        self._on_asset = on_asset
+        self._collector = Collector(
+            row,
+            provider=provider,
+            storage=storage,
+            files=files,
+            authorize=authorize,
+            when_all_stored="stored" if on_asset is None else "storing",
+        )
 
     async def start(self) -> None:
         """Create the job at the provider and return without waiting. Does nothing for a job that was created before.
@@ -81,6 +96,8 @@ class Pipeline:
         try:
             await self._finish(self._deadline())
         except anyio.get_cancelled_exc_class():
+            if self.row.lease_lost:
+                raise
             await shielded(CLEAN_UP_LIMIT, self._after_cancel)
             raise
         except MediaError as error:
@@ -101,8 +118,7 @@ class Pipeline:
             await row.change(stage="canceled", failure=failure)
         elif row.job.stage == "submitted":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
-        if row.job.stage in {"succeeded", "storing"}:
-            await self._collector.collect()
+        await self._collect()
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self.row.clock.monotonic(), self.row.job.timeout)
@@ -111,18 +127,39 @@ class Pipeline:
         row = self.row
         raise_if_ended(row.job)
         state: State = Pending(ref=row.job.ref)
+        if row.job.stage in {"intent", "unknown"}:
+            state = await self._reconcile("the process ended meanwhile", deadline) or state
         if row.job.stage == "new":
             state = await self._submit(deadline)
-        elif row.job.stage in {"intent", "unknown"}:
-            state = await self._find_lost("the process ended meanwhile")
         if row.job.stage == "submitted":
             began = row.clock.monotonic()
             state = await wait(row, state, provider=self._provider, deadline=deadline)
             row.job = row.job.model_copy(update={"timings": row.timed("wait", row.clock.monotonic() - began)})
             await record(row, state)
         raise_if_ended(row.job)
-        if row.job.stage in {"succeeded", "storing"}:
-            await self._collector.collect()
+        await self._collect()
+        raise_if_partial(row.job)
+
+    async def _collect(self) -> None:
+        """Store what is not stored yet, then hand it to the host; the job is done when the host has it."""
+        row = self.row
+        if row.job.stage not in {"succeeded", "storing"}:
+            return
+        await self._collector.collect()
+        if self._on_asset is None:
+            return
+        try:
+            for asset in row.job.assets:
+                await self._on_asset(asset)
+        except Exception as error:
+            # The host's code may raise anything; the job stays unfinished, so that the asset is handed over again.
+            raise JobError(
+                f"on_asset raised {type(error).__name__}: {error}",
+                job=row.job,
+                hint="The asset is stored. resume(job) and recover() hand it over again.",
+                retryable=True,
+            ) from error
+        await row.change(stage="stored")
 
     async def _submit(self, deadline: Deadline) -> State:
         """Create the job, for no longer than the caller waits.
@@ -136,14 +173,24 @@ class Pipeline:
             )
         if row.job.stage == "succeeded":
             return Pending(ref=row.job.ref)
+        outcome = "the create was not answered, and its result may be billed"
         try:
-            return await self._find_lost("the wait ran out before the create was answered")
+            state = await self._reconcile("the wait ran out before the create was answered", deadline)
         except SubmissionUncertainError as error:
-            outcome = "the create was not answered; its result may be billed and cannot be fetched later."
-            raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome) from error
+            later = (
+                "; resume(job) looks for it again." if row.job.stage == "unknown" else " and cannot be fetched later."
+            )
+            raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome + later) from error
+        if state is None:
+            raise GenerationTimeoutError(
+                job=row.job,
+                timeout=row.job.timeout,
+                outcome="the provider did not accept the create; nothing is billed.",
+            )
+        return state
 
-    async def _find_lost(self, reason: str) -> State:
-        return await find_lost(self.row, provider=self._provider, ledger=self._ledger, reason=reason)
+    async def _reconcile(self, reason: str, deadline: Deadline) -> State | None:
+        return await reconcile(self.row, provider=self._provider, ledger=self._ledger, reason=reason, deadline=deadline)
 
     async def _after_cancel(self) -> None:
         """The caller was cancelled: stop the job at the provider, or keep what it has already made."""
@@ -151,12 +198,12 @@ class Pipeline:
         if row.job.stage == "unknown" and row.job.on_cancel == "cancel":
             # Cancelled while the create was held open: the job runs, and only a search can tell under which name.
             with contextlib.suppress(SubmissionUncertainError):
-                await self._find_lost("the caller was cancelled before the create was answered")
+                await self._reconcile("the caller was cancelled before the create was answered", self._deadline())
         if row.job.stage == "submitted" and row.job.on_cancel == "cancel":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
         if row.job.stage in {"succeeded", "storing"} and not self._ledger.durable:
             # With a durable ledger another process can fetch it; with this one nobody could once the process is gone.
             try:
-                await self._collector.collect()
+                await self._collect()
             except MediaError as error:
                 log.warning("not kept after cancel: %s", error.code, extra=row.fields("cancel"))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from importlib.metadata import EntryPoint
 
-    from aifs_media.protocols import MediaProvider, Storage
+    from aifs_media.protocols import Ledger, MediaProvider, Storage
     from aifs_media.settings import Settings
 
     ProviderFactory = Callable[[Mapping[str, str]], MediaProvider]
@@ -64,6 +64,29 @@ def make_provider(name: str, settings: Settings) -> MediaProvider:
     if not isinstance(part, MediaProvider):
         raise _broken(points[name], "it is not a MediaProvider (name, capabilities, submit, aclose)")
     return part
+
+
+def make_ledger(settings: Settings) -> Ledger:
+    """Build the ledger that MEDIA_LEDGER names. Raises ConfigurationError for another form, or a missing extra."""
+    from aifs_media.errors import ConfigurationError
+
+    name = settings.text("MEDIA_LEDGER")
+    if name == "memory":
+        from aifs_media.ledger.memory import MemoryLedger
+
+        return MemoryLedger()
+    if name.startswith("sqlite:///") and len(name) > len("sqlite:///"):
+        from aifs_media.ledger.sqlite import SqliteLedger
+
+        return SqliteLedger(name.removeprefix("sqlite:///"))
+    if name.startswith(("postgresql://", "postgres://")):
+        from aifs_media.ledger.postgres import PostgresLedger
+
+        return PostgresLedger(name)
+    raise ConfigurationError(
+        f"MEDIA_LEDGER={name.partition('://')[0]!r} is no ledger.",
+        hint="Use memory, sqlite:///path/to/media.db or postgresql://user:password@host/database.",
+    )
 
 
 def make_storage(settings: Settings) -> Storage:

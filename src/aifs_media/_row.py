@@ -24,11 +24,18 @@ log = logging.getLogger("aifs_media.jobs")
 
 
 class JobRow:
-    """One job on its way in this process. All changes go through `change`, one after the other."""
+    """One job on its way in this process. All changes go through `change`, one after the other.
 
-    def __init__(self, job: Job, *, ledger: Ledger, clock: Clock, on_event: OnEvent | None) -> None:
+    `lease_lost` is set when another process has taken the job over, so that nothing more may be done to it here.
+    """
+
+    def __init__(
+        self, job: Job, *, ledger: Ledger, clock: Clock, on_event: OnEvent | None, fence: int | None = None
+    ) -> None:
         self.job = job
         self.clock = clock
+        self.lease_lost = False
+        self._fence = fence
         self._ledger = ledger
         self._on_event = on_event
         self._began = clock.monotonic()
@@ -49,7 +56,7 @@ class JobRow:
 
     async def _write(self, updates: dict[str, object]) -> None:
         changed = self.job.model_copy(update=updates)
-        self.job = await self._ledger.update(changed, expected_version=self.job.version)
+        self.job = await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
 
     def part(self, index: int) -> Part:
         """Return one part as it stands."""

@@ -1,4 +1,4 @@
-"""The create: recorded before it leaves, sent once, and never repeated unless it provably did not arrive."""
+"""The create: recorded before it leaves, sent once, and sent again only if it provably did not arrive."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from aifs_media import events
 from aifs_media._inputs import readable_by_provider
 from aifs_media._outcome import record
-from aifs_media._retry import ATTEMPTS, retrying, wait_before
+from aifs_media._reconcile import reconcile
+from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._shield import finish_within, shielded
-from aifs_media.errors import MediaError, SubmissionUncertainError
-from aifs_media.protocols import Findable, Gated, role
+from aifs_media.errors import MediaError, ProviderUnavailableError, StaleJobError
+from aifs_media.protocols import Gated, role
 from aifs_media.records import Attempt
 
 if TYPE_CHECKING:
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
     from aifs_media._poll import Deadline
     from aifs_media._row import JobRow
     from aifs_media.protocols import Ledger, MediaProvider, Storage
-    from aifs_media.records import Failed, Found, MediaRequest, Pending, State, Succeeded
+    from aifs_media.records import MediaRequest, State
 
 CREATE_GRACE = 5.0
 """Seconds that a create in flight may go on after its caller was cancelled."""
 
 SEND_WITHIN = 30.0
-FIND_MARGIN = 60.0
+"""Seconds after which an intent is too old to be sent: whoever takes the job over waits for that moment."""
+
 RECORD_LIMIT = 5.0
 
 
 async def submit(
     row: JobRow, *, provider: MediaProvider, storage: Storage, ledger: Ledger, deadline: Deadline
-) -> Pending | Succeeded | Failed:
+) -> State:
     """Create the job at the provider and return what it answered.
 
     Raises:
@@ -51,7 +53,9 @@ async def submit(
                 await _intend(row)
                 return await finish_within(CREATE_GRACE, lambda request=request: _send(row, provider, request))  # type: ignore[misc]
         except _AnswerLostError as lost:
-            return await find_lost(row, provider=provider, ledger=ledger, reason=lost.reason)
+            state = await reconcile(row, provider=provider, ledger=ledger, reason=lost.reason, deadline=deadline)
+            if state is not None:
+                return state
         except MediaError as error:
             remaining = deadline.remaining(row.clock.monotonic())
             wait = wait_before(number, error, remaining=remaining) if number < ATTEMPTS else None
@@ -96,10 +100,11 @@ class _AnswerLostError(Exception):
         self.reason = reason
 
 
-async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> Pending | Succeeded | Failed:
+async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> State:
     """Send once, and record the outcome whatever happens."""
     attempt = row.job.attempts[-1]
     try:
+        _still_ours(row)
         state = await provider.submit(request, submit_key=attempt.submit_key)
     except MediaError as error:
         if not error.maybe_billed:
@@ -118,38 +123,16 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
     return state
 
 
+def _still_ours(row: JobRow) -> None:
+    """Look at lease and time right before the create leaves: a process that slept meanwhile must not send it any more."""
+    if row.lease_lost:
+        raise StaleJobError("Another process has taken the job over.", job=row.job, retryable=True)
+    if row.clock.now() > row.job.attempts[-1].send_by:
+        raise ProviderUnavailableError(
+            f"The create was held up for more than {SEND_WITHIN:g} s and was not sent.", retryable=True
+        )
+
+
 async def _note_attempt(row: JobRow, stage: str, **attempt: object) -> None:
     *before, last = row.job.attempts
     await row.change(stage=stage, attempts=(*before, last.model_copy(update=attempt)))
-
-
-async def find_lost(row: JobRow, *, provider: MediaProvider, ledger: Ledger, reason: str) -> State:
-    """Look for a create whose answer was lost, and adopt it if it is provably ours.
-
-    Raises:
-        SubmissionUncertainError: it was not found, or it cannot be told whose it is. It is not sent again.
-    """
-    findable = role(provider, Findable)
-    attempt = row.job.attempts[-1]
-    candidates: list[Found] = []
-    if findable is not None and row.job.seed_is_ours:
-        since = attempt.started_at - timedelta(seconds=FIND_MARGIN)
-        until = row.clock.now() + timedelta(seconds=FIND_MARGIN)
-        for _ in range(ATTEMPTS):
-            with contextlib.suppress(MediaError):
-                found = await retrying(lambda: findable.find(row.job.request, since=since, until=until))
-                candidates = [one for one in found if await ledger.find_by_ref(provider.name, one.ref) is None]
-            if candidates:
-                break
-            # The provider's list may lag behind its creates.
-            await row.clock.sleep(2.0)
-    if len(candidates) == 1:
-        await record(row, candidates[0].state)
-        return candidates[0].state
-    await row.change(stage="uncertain")
-    hint = (
-        f"{len(candidates)} jobs at {provider.name!r} have exactly these inputs; none was touched."
-        if candidates
-        else ""
-    )
-    raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from aifs_media.records import Asset, InputFile, OnCancel, Size
+    from aifs_media.records import Asset, InputFile, OnCancel, OnUnknown, Size
 
 
 class JobOptions(TypedDict, total=False):
@@ -26,6 +26,8 @@ class JobOptions(TypedDict, total=False):
         tags: labels that travel with job and asset, for example tenant, campaign, creative.
         timeout: seconds to wait for the provider.
         on_cancel: what happens at the provider when the wait ends early: "cancel" or "detach".
+        on_unknown: what happens when a create's answer is lost at a provider that cannot be searched: "find" (the default) is an
+            error, "retry" sends it again, at the risk of paying twice.
         job_id: your own id; the same id with the same request joins the existing job.
         namespace: whose job it is.
     """
@@ -39,6 +41,7 @@ class JobOptions(TypedDict, total=False):
     tags: Mapping[str, str] | None
     timeout: float | None
     on_cancel: OnCancel | None
+    on_unknown: OnUnknown | None
     job_id: str | None
     namespace: str
 

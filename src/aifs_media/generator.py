@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Self, Unpack
 
     from aifs_media._jobs import Jobs
+    from aifs_media._pipeline import OnAsset
     from aifs_media._row import OnEvent
     from aifs_media.call_options import ImageOptions, VideoOptions
     from aifs_media.protocols import Clock, Ledger, MediaProvider, Storage
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         Kind,
         ObjectURL,
         Script,
+        Stage,
         TextResult,
     )
+    from aifs_media.recovery import RecoveryReport
     from aifs_media.settings import Settings
 
 
@@ -42,6 +45,8 @@ class MediaGenerator:
         ledger: the record of jobs; in memory by default.
         settings: see Settings; by default the process's environment.
         on_event: called with every event of every job, in order, on the loop's thread; see aifs_media.events.
+        on_asset: awaited with every stored asset, at least once; a job is done only when it has returned, so that with a
+            durable ledger another process calls it again after a crash. Commit your own records in it.
         clock: time; real by default.
     """
 
@@ -53,6 +58,7 @@ class MediaGenerator:
         ledger: Ledger | None = None,
         settings: Settings | None = None,
         on_event: OnEvent | None = None,
+        on_asset: OnAsset | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._providers = tuple(providers)
@@ -60,6 +66,7 @@ class MediaGenerator:
         self._ledger = ledger
         self._settings = settings
         self._on_event = on_event
+        self._on_asset = on_asset
         self._clock = clock
         self._made: Jobs | None = None
         self._held: AbstractAsyncContextManager[object] | None = None
@@ -92,11 +99,13 @@ class MediaGenerator:
     def _jobs(self) -> Jobs:
         if self._made is None:
             from aifs_media._jobs import Jobs
+            from aifs_media._parts import Parts
 
-            self._made = Jobs(
+            parts = Parts(
                 providers=self._providers, storage=self._storage, ledger=self._ledger, settings=self._settings,
-                on_event=self._on_event, clock=self._clock,
+                clock=self._clock,
             )  # fmt: skip
+            self._made = Jobs(parts, on_event=self._on_event, on_asset=self._on_asset)
         return self._made
 
     # -- media ---------------------------------------------------------------------------------------------------------
@@ -107,7 +116,7 @@ class MediaGenerator:
         Raises:
             MediaError: see aifs_media.errors for which error asks for what.
         """
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             job = await self._jobs.new("image", prompt, 1, options)
             return (await self._jobs.finish(job))[0]
 
@@ -118,12 +127,12 @@ class MediaGenerator:
             PartialResultError: some were stored and others were not; it holds the ones that were.
             MediaError: none was stored.
         """
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.many("image", prompt, n, options)
 
     async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
         """Make one video, from a prompt or a script, and store it. Raises MediaError."""
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             job = await self._jobs.new("video", str(prompt), 1, options)
             return (await self._jobs.finish(job))[0]
 
@@ -135,12 +144,12 @@ class MediaGenerator:
         Raises:
             MediaError: it was refused, or its answer was lost.
         """
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.start(await self._jobs.new(kind, str(prompt), n, options))
 
     async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
         """Wait for a job of `start` and return its assets. Raises MediaError."""
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.finish(job, timeout=timeout)
 
     async def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
@@ -150,19 +159,50 @@ class MediaGenerator:
             JobNotFoundError: the ledger has no job with that id.
             MediaError: the job cannot be brought to an end.
         """
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.finish(await self._jobs.load(job, namespace), timeout=timeout)
+
+    async def recover(self, *, limit: int = 100) -> RecoveryReport:
+        """Bring the unfinished jobs of this ledger to their ends, at most `limit`, those that expire soonest first.
+
+        Call it at start-up where the ledger is durable: what a crash left behind is stored, or named in the report. A job
+        that was never sent is not sent now.
+        """
+        async with self._jobs.parts.lease():
+            return await self._jobs.recover(limit=limit)
+
+    async def jobs(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        stages: Collection[Stage] | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return the jobs of this ledger that fit all that is given, newest first. `namespace=None` means every one."""
+        async with self._jobs.parts.lease():
+            return await self._jobs.search(namespace=namespace, tags=tags, stages=stages, limit=limit)
+
+    async def adopt(self, name: str, *, kind: Kind, prompt: str = "", namespace: str = "") -> list[Asset]:
+        """Store the media of a job that exists at a provider and in no ledger, by `provider:id`.
+
+        Raises:
+            JobNotFoundError: the provider does not know it.
+            MediaError: it has no media, or they cannot be stored.
+        """
+        async with self._jobs.parts.lease():
+            return await self._jobs.adopt(name, kind, prompt, namespace)
 
     async def cancel(self, job: Job | str, *, namespace: str = "") -> Job:
         """Stop a job at its provider. A result that came first is stored and kept; look at `job.stage` and `job.assets`."""
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.cancel(await self._jobs.load(job, namespace))
 
     # -- text ----------------------------------------------------------------------------------------------------------
 
     async def text(self, prompt: str, *, system: str = "", model: str | None = None) -> TextResult:
         """Write a text. It is asked for once: a lost answer is an error. Raises ProviderError."""
-        async with self._jobs.lease():
+        async with self._jobs.parts.lease():
             return await self._jobs.write(prompt, system=system, model=model)
 
     async def caption(
@@ -217,31 +257,31 @@ class MediaGenerator:
 
     async def url(self, asset: Asset, *, expires_in: float | None = None) -> ObjectURL:
         """Return where an asset can be fetched. `expires_in` seconds asks for a URL that ends by itself."""
-        async with self._jobs.lease():
-            return await self._jobs.storage.url(asset.object_key, expires_in=expires_in)
+        async with self._jobs.parts.lease():
+            return await self._jobs.parts.storage.url(asset.object_key, expires_in=expires_in)
 
     async def delete(self, asset: Asset) -> None:
         """Remove an asset from the storage; one that is gone already is fine."""
-        async with self._jobs.lease():
-            await self._jobs.storage.delete(asset.object_key)
+        async with self._jobs.parts.lease():
+            await self._jobs.parts.storage.delete(asset.object_key)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
     def models(self, kind: Kind | None = None) -> list[tuple[str, Capability]]:
         """Return the models that are known without asking anyone, as pairs of provider name and capability."""
-        return [pair for pair in self._jobs.known() if kind is None or pair[1].kind == kind]
+        return [pair for pair in self._jobs.parts.known() if kind is None or pair[1].kind == kind]
 
     async def check(self) -> HealthReport:
         """Find out whether everything is set up: keys, storage, public URL, clock, settings. Spends nothing."""
         from aifs_media._health import health
 
-        async with self._jobs.lease():
-            return await health(self._jobs)
+        async with self._jobs.parts.lease():
+            return await health(self._jobs.parts)
 
     # -- lifetime ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._held = self._jobs.lease()
+        self._held = self._jobs.parts.lease()
         await self._held.__aenter__()
         return self
 

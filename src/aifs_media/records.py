@@ -20,6 +20,7 @@ from aifs_media.capabilities import Frames as Frames
 from aifs_media.capabilities import Price as Price
 
 OnCancel = Literal["cancel", "detach"]
+OnUnknown = Literal["find", "retry"]
 Billed = Literal["yes", "no", "unknown"]
 FailureReason = Literal["generation_failed", "content_rejected", "canceled", "expired", "no_media"]
 Stage = Literal[
@@ -246,6 +247,9 @@ class Job(Record):
         seed_is_ours: whether the seed in `request.inputs` was drawn by us, so that it is the job's fingerprint.
         timeout: seconds that the caller waits for the provider.
         lifetime: seconds that the job may exist at the provider.
+        on_unknown: what happens when a create's answer is lost and the provider cannot be searched: "find" sends nothing again,
+            "retry" does, at the risk of paying twice.
+        find_window, find_lag: seconds for which, and after which, the provider's list shows a create.
         image_input: the model's own name of the start frame, filled in when the create is prepared.
         object_stems: object keys without extension, one per output, fixed before anything is paid.
         expected_size, expected_duration, expected_fps: what should come out, where the model's data tell.
@@ -265,6 +269,9 @@ class Job(Record):
     timeout: float
     lifetime: float
     on_cancel: OnCancel
+    on_unknown: OnUnknown = "find"
+    find_window: float = 0
+    find_lag: float = 0
     object_stems: tuple[str, ...] = ()
     image_input: str = ""
     price: Price | None = None

@@ -46,7 +46,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MEDIA_LOCAL_DIR", "folder of the local storage", "./media"),
     Setting("MEDIA_PUBLIC_URL", "public address of the local storage's folder"),
     Setting("MEDIA_KEY_TEMPLATE", "how objects are named", "{year}/{month}/{job_id}-{index}.{extension}"),
-    Setting("MEDIA_LEDGER", "where jobs are recorded: `memory`", "memory"),
+    Setting(
+        "MEDIA_LEDGER",
+        "where jobs are recorded: `memory`, `sqlite:///path`, `postgresql://...`",
+        "memory",
+        secret=True,
+    ),
     Setting("MEDIA_TRUSTED_HOSTS", "exact `host:port` entries that may be http or private, with commas between"),
     Setting("MEDIA_STRICT_HOSTS", "`1` refuses outputs from hosts outside the provider's list"),
     Setting("R2_ACCOUNT_ID", "Cloudflare account id", aliases=("CLOUDFLARE_ACCOUNT_ID",)),

@@ -14,16 +14,29 @@ from aifs_media.generator import MediaGenerator
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
     from anyio.from_thread import BlockingPortal
 
+    from aifs_media._pipeline import OnAsset
     from aifs_media._row import OnEvent
     from aifs_media.call_options import ImageOptions, VideoOptions
     from aifs_media.protocols import Clock, Ledger, MediaProvider, Storage
-    from aifs_media.records import Asset, Capability, Caption, HealthReport, Job, Kind, ObjectURL, Script, TextResult
+    from aifs_media.records import (
+        Asset,
+        Capability,
+        Caption,
+        HealthReport,
+        Job,
+        Kind,
+        ObjectURL,
+        Script,
+        Stage,
+        TextResult,
+    )
+    from aifs_media.recovery import RecoveryReport
     from aifs_media.settings import Settings
 
 T = TypeVar("T")
@@ -43,11 +56,18 @@ class SyncMediaGenerator:
         ledger: Ledger | None = None,
         settings: Settings | None = None,
         on_event: OnEvent | None = None,
+        on_asset: OnAsset | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._wrap(
             MediaGenerator(
-                providers=providers, storage=storage, ledger=ledger, settings=settings, on_event=on_event, clock=clock
+                providers=providers,
+                storage=storage,
+                ledger=ledger,
+                settings=settings,
+                on_event=on_event,
+                on_asset=on_asset,
+                clock=clock,
             )
         )
 
@@ -99,6 +119,25 @@ class SyncMediaGenerator:
     def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
         """Go on with a job from wherever it stands."""
         return self._call(lambda: self._media.resume(job, namespace=namespace, timeout=timeout))
+
+    def recover(self, *, limit: int = 100) -> RecoveryReport:
+        """Bring the unfinished jobs of this ledger to their ends."""
+        return self._call(lambda: self._media.recover(limit=limit))
+
+    def jobs(
+        self,
+        *,
+        namespace: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        stages: Collection[Stage] | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return the jobs of this ledger that fit, newest first."""
+        return self._call(lambda: self._media.jobs(namespace=namespace, tags=tags, stages=stages, limit=limit))
+
+    def adopt(self, name: str, *, kind: Kind, prompt: str = "", namespace: str = "") -> list[Asset]:
+        """Store the media of a job that exists at a provider and in no ledger."""
+        return self._call(lambda: self._media.adopt(name, kind=kind, prompt=prompt, namespace=namespace))
 
     def cancel(self, job: Job | str, *, namespace: str = "") -> Job:
         """Stop a job at its provider."""

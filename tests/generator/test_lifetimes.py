@@ -125,7 +125,7 @@ async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
             str(refused.value),
             repr(pickle.dumps(refused.value)),
             repr(media),
-            repr(media._jobs._providers),
+            repr(media._jobs.parts._providers),
         ]
         assert not [text for text in texts if canary in text]
 

@@ -1,0 +1,135 @@
+"""From a call's options to a job: model chosen, options checked, object keys fixed, clocks set."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from aifs_media._inputs import input_file
+from aifs_media._keys import encode_labels
+from aifs_media._poll import lifetime
+from aifs_media._select import select, split_model
+from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
+from aifs_media.records import Job, MediaRequest, Size
+
+if TYPE_CHECKING:
+    from aifs_media._parts import Parts
+    from aifs_media.call_options import ImageOptions, VideoOptions
+    from aifs_media.records import Capability, Kind
+
+
+async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+    """Check a request and return it as a job. Nothing is recorded or sent, except that a model may be asked about.
+
+    Raises:
+        RequestRejectedError: the request cannot be carried out as it is.
+        ConfigurationError: provider or storage are not set up for it.
+    """
+    if not prompt.strip():
+        raise RequestRejectedError("The prompt is empty.", hint="Say what should be made.")
+    if n < 1:
+        raise RequestRejectedError(f"n={n} asks for nothing.", hint="Ask for at least 1.")
+    name, model = choose_model(parts, kind, options.get("model"))
+    image, timed = options.get("image"), cast("VideoOptions", options)
+    request = MediaRequest(
+        kind=kind,
+        prompt=prompt,
+        provider=name,
+        model=model,
+        n=n,
+        size=_size(options.get("size")),
+        aspect_ratio=options.get("aspect_ratio"),
+        seed=options.get("seed"),
+        duration=timed.get("duration"),
+        fps=timed.get("fps"),
+        image=await input_file(image) if image is not None else None,
+        negative_prompt=options.get("negative_prompt"),
+        output_format=options.get("output_format"),
+        options=dict(options.get("options") or {}),
+        tags=dict(options.get("tags") or {}),
+    )
+    encode_labels(request.tags)
+    chosen = await select(
+        request, provider=parts.provider(name), known=parts.known, check=options.get("check_options", True)
+    )
+    capability = chosen.capability
+    timeout = _timeout(parts, kind, options.get("timeout"), capability)
+    on_cancel = options.get("on_cancel") or ("detach" if parts.ledger.durable else "cancel")
+    now, job_id = parts.clock.now(), options.get("job_id") or uuid.uuid4().hex
+    namespace = options.get("namespace", "")
+    stems = tuple(
+        parts.template.render_stem(
+            created_at=now, job_id=job_id, index=index, kind=kind, provider=name, namespace=namespace,
+            tags=request.tags,
+        )
+        for index in range(max(n, capability.maximum_outputs))
+    )  # fmt: skip
+    limit = lifetime(timeout=timeout, on_cancel=on_cancel, limit=capability.lifetime_limit)
+    return Job(
+        job_id=job_id,
+        namespace=namespace,
+        request=chosen.request.model_copy(update={"timeout": timeout, "lifetime": limit}),
+        seed_is_ours=chosen.seed_is_ours,
+        created_at=now,
+        timeout=timeout,
+        lifetime=limit,
+        on_cancel=on_cancel,
+        on_unknown=options.get("on_unknown") or "find",
+        find_window=capability.find_window,
+        find_lag=capability.find_lag,
+        object_stems=stems,
+        image_input=capability.names.get("image", "") if image is not None else "",
+        price=capability.price,
+        expected_size=chosen.inputs.size,
+        expected_duration=chosen.inputs.duration,
+        expected_fps=chosen.inputs.fps,
+        reported_seed=_seed(chosen.request, capability),
+        warnings=chosen.inputs.warnings,
+    )
+
+
+def _timeout(parts: Parts, kind: Kind, asked: float | None, capability: Capability) -> float:
+    """Return how long to wait: what the call says, else the settings if they were given, else what the model needs."""
+    setting = f"MEDIA_{kind.upper()}_TIMEOUT"
+    if asked is None:
+        return (
+            parts.settings.number(setting)
+            if parts.settings.given(setting) or capability.timeout is None
+            else capability.timeout
+        )
+    if not 0 < asked < float("inf"):
+        raise RequestRejectedError(f"timeout={asked!r} cannot be waited for.", hint="Give a number of seconds above 0.")
+    return asked
+
+
+def choose_model(parts: Parts, kind: Kind | str, named: str | None) -> tuple[str, str]:
+    """Return provider and model: what the call names beats the settings; an empty model is the provider's default."""
+    default = parts.settings.text(f"{kind.upper()}_PROVIDER")
+    known = parts.provider_names()
+    if named:
+        return split_model(named, default_provider=default, known_providers=known)
+    setting = parts.settings.text(f"{kind.upper()}_MODEL")
+    if not setting:
+        return default, ""
+    return split_model(setting, default_provider=default, known_providers=known)
+
+
+def _size(size: str | Size | None) -> Size | None:
+    if size is None or isinstance(size, Size):
+        return size
+    try:
+        return Size.parse(size)
+    except ValueError as error:
+        raise UnsupportedOptionError(str(error), option="size") from None
+
+
+def _seed(request: MediaRequest, capability: Capability) -> int | None:
+    value = request.inputs.get(capability.names.get("seed", ""))
+    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
+
+
+def identity(request: MediaRequest) -> dict[str, object]:
+    """Return what makes two requests the same: all that the caller chose, and nothing that we filled in."""
+    chosen = request.model_dump(exclude={"inputs", "lifetime", "timeout", "image"})
+    chosen["image"] = (request.image.sha256 or request.image.url) if request.image else None
+    return chosen

@@ -1,0 +1,116 @@
+"""A create whose answer was lost: found at the provider and adopted, proved to be absent, or said to be uncertain.
+
+A provider's list shows the whole account. Only a job with exactly our inputs, among them a seed that we drew ourselves, is
+ours for certain; anything else is left alone. And only a complete look that finds nothing, at a time when the create must
+have become visible, proves that it was not accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aifs_media._outcome import record
+from aifs_media.errors import MediaError, SubmissionUncertainError
+from aifs_media.protocols import Cancellable, Findable, role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from aifs_media._poll import Deadline
+    from aifs_media._row import JobRow
+    from aifs_media.protocols import Ledger, MediaProvider
+    from aifs_media.records import Found, State
+
+CREATE_LIMIT = 70.0
+"""Seconds that a create can be on its way: the longest hold, and a margin."""
+
+CLOCK_SKEW = 60.0
+WAITS = (1.0, 2.0, 4.0, 8.0, 10.0)
+
+log = logging.getLogger("aifs_media.reconcile")
+
+
+async def reconcile(
+    row: JobRow, *, provider: MediaProvider, ledger: Ledger, reason: str, deadline: Deadline
+) -> State | None:
+    """Find out what became of the last attempt.
+
+    Returns:
+        The state of the job that was adopted; or None if the create was provably not accepted, so that it may be sent again.
+
+    Raises:
+        SubmissionUncertainError: it cannot be told (yet). Where looking again later makes sense, the row stays "unknown".
+    """
+    findable, job = role(provider, Findable), row.job
+    if findable is None or not job.find_window:
+        await _give_up_or_retry(row, reason)
+        return None
+    attempt = job.attempts[-1]
+    since = attempt.started_at - timedelta(seconds=CLOCK_SKEW)
+    visible_by = attempt.send_by + timedelta(seconds=CREATE_LIMIT + job.find_lag)
+    forgotten_at = attempt.started_at + timedelta(seconds=job.find_window)
+    looks = 0
+    while True:
+        began = row.clock.now()
+        found = await _look(row, findable, ledger, since)
+        if found:
+            return await _adopt(row, provider, found, reason)
+        if began > forgotten_at:
+            await row.change(stage="uncertain")
+            raise SubmissionUncertainError(
+                job=row.job, reason=reason, hint="The provider's list no longer reaches back."
+            )
+        if found is not None and began >= visible_by:
+            log.info("the lost create was not accepted", extra=row.fields("reconcile"))
+            *before, last = row.job.attempts
+            await row.change(stage="new", attempts=(*before, last.model_copy(update={"outcome": "not_accepted"})))
+            return None
+        wait = WAITS[min(looks, len(WAITS) - 1)]
+        looks += 1
+        if deadline.remaining(row.clock.monotonic()) <= wait:
+            hint = "It was not sent again. resume(job) looks for it once more, and knows more a few minutes later."
+            raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
+        await row.clock.sleep(wait)
+
+
+async def _look(row: JobRow, findable: Findable, ledger: Ledger, since: datetime) -> Sequence[Found] | None:
+    """Return the jobs with our inputs that no row holds; None if the look was not complete."""
+    until = row.clock.now() + timedelta(seconds=CLOCK_SKEW)
+    try:
+        found = await findable.find(row.job.request, since=since, until=until)
+    except MediaError as error:
+        log.info("could not look for the lost create: %s", error.code, extra=row.fields("reconcile"))
+        return None
+    return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]
+
+
+async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], reason: str) -> State:
+    if not row.job.seed_is_ours:
+        await row.change(stage="uncertain")
+        hint = f"{len(found)} job(s) at {provider.name!r} have exactly these inputs, and so could be somebody else's: none was touched."
+        raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
+    oldest, *others = sorted(found, key=lambda one: one.created_at)
+    if others:
+        warning = (
+            f"The provider had made {len(found)} jobs of one create; the oldest was kept and the others were cancelled."
+        )
+        await row.change(warnings=(*row.job.warnings, warning))
+        cancellable = role(provider, Cancellable)
+        for other in others:
+            if cancellable is not None:
+                with contextlib.suppress(MediaError):
+                    await cancellable.cancel(other.ref)
+    await record(row, oldest.state)
+    return oldest.state
+
+
+async def _give_up_or_retry(row: JobRow, reason: str) -> None:
+    if row.job.on_unknown == "retry":
+        await row.change(stage="new")
+        return
+    await row.change(stage="uncertain")
+    raise SubmissionUncertainError(job=row.job, reason=reason)
