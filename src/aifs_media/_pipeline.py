@@ -201,8 +201,8 @@ class Pipeline:
                 await self._reconcile("the caller was cancelled before the create was answered", self._deadline())
         if row.job.stage == "submitted" and row.job.on_cancel == "cancel":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
-        if row.job.stage in {"succeeded", "storing"} and not self._ledger.durable:
-            # With a durable ledger another process can fetch it; with this one nobody could once the process is gone.
+        if row.job.on_cancel == "cancel" or not self._ledger.durable:
+            # What was made is paid for. A detached job of a durable ledger is left to whoever recovers it.
             try:
                 await self._collect()
             except MediaError as error:

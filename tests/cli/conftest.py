@@ -35,6 +35,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(Path(aifs_media.__file__).parents[1]),
         "PYTHONIOENCODING": "utf-8",
         "COLUMNS": "200",
+        "XDG_DATA_HOME": str(tmp_path / "data"),
         "MEDIA_LOCAL_DIR": str(tmp_path / "media"),
     }
 

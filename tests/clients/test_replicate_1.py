@@ -92,7 +92,7 @@ def test_model_and_schema(client: Any) -> None:
 def test_account_and_files(client: Any) -> None:
     """Who am I, and an upload."""
     assert client.accounts.current().username == "emulated"
-    with open(__file__, "rb") as source:  # noqa: PTH123 - the client wants an open file
+    with open(__file__, "rb") as source:
         file = client.files.create(source)
     assert client.files.get(file.id).size == file.size
     client.files.delete(file.id)

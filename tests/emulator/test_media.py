@@ -112,7 +112,7 @@ def test_every_picture_says_that_it_is_emulated() -> None:
 @pytest.mark.parametrize(
     ("format", "magic"), [("png", b"\x89PNG\r\n\x1a\n"), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF")]
 )
-def test_formats(format: Literal["png", "jpg", "webp"], magic: bytes) -> None:  # noqa: A002 - the name it has in the function under test
+def test_formats(format: Literal["png", "jpg", "webp"], magic: bytes) -> None:
     """A picture is written in the format asked for and reads back in its own size."""
     data = encode_picture(draw_picture("a lake", width=64, height=48, seed=0), format)
     assert data.startswith(magic)

@@ -13,6 +13,7 @@ import typer
 from aifs_media.cli.demo import demo, emulate
 from aifs_media.cli.doctor import doctor
 from aifs_media.cli.interrupted import Interrupted
+from aifs_media.cli.job_commands import adopt, cancel, jobs, recover, resume
 from aifs_media.cli.listing import models, providers
 from aifs_media.cli.media_commands import image, video
 from aifs_media.cli.text_commands import caption, text
@@ -31,7 +32,9 @@ application = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (image, video, text, caption, models, providers, doctor, demo, emulate):
+for command in (
+    image, video, text, caption, jobs, resume, recover, adopt, cancel, models, providers, doctor, demo, emulate,
+):  # fmt: skip
     application.command()(command)
 
 

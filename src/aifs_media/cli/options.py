@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -87,7 +88,27 @@ def read_settings(env_file: Path | None) -> Settings:
 
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
-    return Settings.from_env(env_file=env_file)
+    settings = Settings.from_env(env_file=env_file)
+    if settings.given("MEDIA_LEDGER"):
+        return settings
+    # A command is a process of its own: without a ledger on disk, `resume` and `jobs` would know nothing.
+    return Settings.from_env(env_file=env_file, media_ledger=f"sqlite:///{_own_ledger()}")
+
+
+def _own_ledger() -> Path:
+    """Return the file in which the command line remembers its jobs, in the user's data folder."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    folder = Path(data) / "aifs-media"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        from aifs_media.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"The folder {str(folder)!r} for the record of jobs cannot be made ({type(error).__name__}).",
+            hint="Set MEDIA_LEDGER=sqlite:///path/to/media.db, or MEDIA_LEDGER=memory to keep no record.",
+        ) from error
+    return folder / "jobs.db"
 
 
 def read_tags(pairs: Sequence[str] | None) -> dict[str, str]:
@@ -100,9 +121,9 @@ def read_own_options(pairs: Sequence[str] | None) -> dict[str, JsonValue]:
     return {name: _json_or_text(value) for name, value in _split(pairs, option="--option")}
 
 
-def read_on_cancel(chosen: OnCancel | None) -> Literal["cancel", "detach"] | None:
-    """Return the choice as the library names it."""
-    return None if chosen is None else chosen.value
+def read_on_cancel(chosen: OnCancel | None) -> Literal["cancel", "detach"]:
+    """Return the choice as the library names it. Who stops a command means the job too, unless it was said otherwise."""
+    return "cancel" if chosen is None else chosen.value
 
 
 def _split(pairs: Sequence[str] | None, *, option: str) -> Iterator[tuple[str, str]]:
