@@ -95,8 +95,8 @@ async def test_two_tenants_interleaved_share_nothing(tmp_path: Path) -> None:
             assert other not in repr([request.headers for request in books.requests])
         assert len(list((tmp_path / "one").rglob("*.webp"))) == 5
         assert len(list((tmp_path / "two").rglob("*.webp"))) == 5
-        assert {job.namespace for job in ledger_one._finished.values()} == {"one"}
-        assert {job.namespace for job in ledger_two._finished.values()} == {"two"}
+        assert {job.namespace for job in await ledger_one.search()} == {"one"}
+        assert {job.namespace for job in await ledger_two.search()} == {"two"}
 
 
 @pytest.mark.anyio
@@ -119,7 +119,7 @@ async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
             await media.image("a fox")
         texts = [record.getMessage() + repr(record.__dict__) for record in caplog.records]
         texts += [event.model_dump_json() for event in seen]
-        texts += [job.model_dump_json() for job in (*ledger._finished.values(), *ledger._unfinished.values())]
+        texts += [job.model_dump_json() for job in await ledger.search()]
         texts += [
             repr(refused.value),
             str(refused.value),
