@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aifs_media.errors import MediaError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aifs_media.errors import MediaError
     from aifs_media.records import Asset
 
 
@@ -24,6 +25,6 @@ class RecoveryReport:
     """
 
     assets: tuple[Asset, ...] = ()
-    failed: Mapping[str, MediaError] = field(default_factory=dict)
+    failed: Mapping[str, MediaError] = field(default_factory=lambda: dict[str, MediaError]())
     held: tuple[str, ...] = ()
     unsent: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from aifs_media.errors import ConfigurationError, LedgerError
 from aifs_media.ledger import _postgres_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from aifs_media.errors import MediaError
 
@@ -119,7 +119,7 @@ class Connections:
         return connection
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self) -> Generator[None]:
         try:
             yield
         except psycopg.Error as error:

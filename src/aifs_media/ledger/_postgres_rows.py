@@ -131,9 +131,7 @@ def search(
     return [from_json(body) for (body,) in rows]
 
 
-def acquire(
-    connection: psycopg.Connection, job_id: str, namespace: str, *, owner: str, seconds: float
-) -> Lease | None:
+def acquire(connection: psycopg.Connection, job_id: str, namespace: str, *, owner: str, seconds: float) -> Lease | None:
     """Take the lease if it is free, has run out, or is the owner's own."""
     row = connection.execute(
         """
@@ -181,9 +179,7 @@ def release(connection: psycopg.Connection, lease: Lease) -> None:
     )
 
 
-def claim_delivery(
-    connection: psycopg.Connection, delivery_id: str, *, job: Job | None, expected_version: int
-) -> bool:
+def claim_delivery(connection: psycopg.Connection, delivery_id: str, *, job: Job | None, expected_version: int) -> bool:
     """Remember the delivery and make its update. A second claim at the same time waits for the first to end."""
     cursor = connection.execute(
         "insert into aifs_media_deliveries (delivery_id, claimed_at) values (%s, clock_timestamp()) on conflict do nothing",
@@ -244,9 +240,7 @@ def _hold_refs(connection: psycopg.Connection, job: Job) -> None:
             raise ref_held(job, str(holder[1]))
 
 
-def _refusal(
-    connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None
-) -> Exception:
+def _refusal(connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None) -> Exception:
     row = connection.execute(
         "select lease_fence from aifs_media_jobs where namespace = %s and job_id = %s", [job.namespace, job.job_id]
     ).fetchone()

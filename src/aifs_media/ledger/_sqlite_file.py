@@ -13,7 +13,7 @@ from aifs_media.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from aifs_media.errors import MediaError
 
@@ -114,7 +114,7 @@ class SqliteFile:
             connection.close()
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:

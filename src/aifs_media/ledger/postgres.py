@@ -81,9 +81,7 @@ class PostgresLedger:
     ) -> Sequence[Job]:
         """Return the jobs that fit all that is given, newest first."""
         return await self._run(
-            lambda connection: rows.search(
-                connection, namespace=namespace, tags=tags or {}, stages=stages, limit=limit
-            )
+            lambda connection: rows.search(connection, namespace=namespace, tags=tags or {}, stages=stages, limit=limit)
         )
 
     async def acquire(self, job_id: str, *, namespace: str = "", owner: str, seconds: float) -> Lease | None:
