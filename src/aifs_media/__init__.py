@@ -46,7 +46,6 @@ if TYPE_CHECKING:
         UnsafeURLError,
         UnsupportedOptionError,
         UploadError,
-        WebhookRefusedError,
     )
     from aifs_media.generator import MediaGenerator
     from aifs_media.records import (
@@ -104,7 +103,6 @@ _MODULES = {
         "UnsafeURLError",
         "UnsupportedOptionError",
         "UploadError",
-        "WebhookRefusedError",
     ),
     "aifs_media.generator": ("MediaGenerator",),
     "aifs_media.records": (
@@ -179,7 +177,6 @@ __all__ = (
     "UnsafeURLError",
     "UnsupportedOptionError",
     "UploadError",
-    "WebhookRefusedError",
     "__version__",
 )
 

@@ -244,7 +244,7 @@ class _Inputs:
                     f"{self.model!r} makes at most {frames.maximum} frames, and {duration:g} s at {rate:g} fps are {number}.",
                     hint=f"Ask for at most {frames.maximum / rate:g} s, or fewer fps.",
                 )
-        self.values[frames.name] = number
+        self.values[frames.name] = self.fit("duration", frames.name, number)
         self.duration, self.fps = number / rate, rate
 
     def put_format(self, wanted: str) -> None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         Succeeded,
         TextRequest,
         TextResult,
-        WebhookNote,
     )
 
 RoleT = TypeVar("RoleT")
@@ -100,20 +99,6 @@ class Findable(Protocol):
 
         Raises:
             MediaError: if it could not look through the whole window.
-        """
-        ...
-
-
-@runtime_checkable
-class WebhookVerifier(Protocol):
-    """A provider that tells by webhook when a job has ended."""
-
-    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookNote:
-        """Check a webhook's signature on its raw body, and read which job it is about.
-
-        Raises:
-            WebhookRefusedError: it is not from the provider, too old, or not readable. Never anything else.
-            MediaError: the provider's secret could not be had.
         """
         ...
 

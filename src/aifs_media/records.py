@@ -91,7 +91,7 @@ class MediaRequest(Record):
     `inputs` is what the provider will be sent, in the model's own names: filled in before anything is paid, so that the
     record of the intent and the create are one and the same. `options` are the caller's provider-specific ones. `lifetime`
     is the longest time in seconds that the job may exist at the provider, `timeout` how long the caller waits: a provider that
-    holds a create open for its result holds it no longer. `webhook` is where the provider should tell that the job has ended.
+    holds a create open for its result holds it no longer.
     """
 
     kind: Kind
@@ -112,7 +112,6 @@ class MediaRequest(Record):
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     lifetime: float | None = None
     timeout: float | None = None
-    webhook: str = Field(default="", repr=False)
 
 
 # -- what a provider answers -------------------------------------------------------------------------------------------
@@ -186,17 +185,6 @@ class Found(Record):
     created_at: datetime
     inputs: dict[str, JsonValue]
     state: State
-
-
-class WebhookNote(Record):
-    """What a verified webhook says: which delivery it is, and which job moved. What became of the job is asked, not believed.
-
-    `job` is our own name of the job as it stands in the webhook's URL, empty where there is none.
-    """
-
-    delivery_id: str
-    ref: JsonValue
-    job: str = ""
 
 
 class InputRef(Record):

@@ -25,6 +25,6 @@ class RecoveryReport:
     """
 
     assets: tuple[Asset, ...] = ()
-    failed: Mapping[str, MediaError] = field(default_factory=lambda: dict[str, MediaError]())
+    failed: Mapping[str, MediaError] = field(default_factory=dict[str, MediaError])
     held: tuple[str, ...] = ()
     unsent: tuple[str, ...] = ()

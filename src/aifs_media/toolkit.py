@@ -226,14 +226,15 @@ class HttpProvider:
         client = self._client()
         if costs if costs is not None else method == "POST":
             answer = await client.create(path, json=json, content=content, headers=headers, timeout=timeout)
-            accepted = answer.status >= 500 and answer.status not in self.refusal_statuses
+            # A redirect of a create is not followed, and says as little about its fate as a 5xx does.
+            accepted = (answer.status >= 500 and answer.status not in self.refusal_statuses) or answer.status < 400
         else:
             if json is not None:
                 content = jsonlib.dumps(json).encode()
                 headers = {"content-type": "application/json", **(headers or {})}
             answer = await client.read(method, path, params=params, headers=headers, content=content, timeout=timeout)
             accepted = False
-        if answer.status >= 400:
+        if answer.status >= 300:
             raise self.error(answer, maybe_billed=accepted)
         return answer
 

@@ -39,7 +39,7 @@ def refusal(answer: Answer, *, provider: str, redact: Callable[[str], str]) -> M
             error = _unknown(provider, words)
         case 422 if isinstance(fields := body.get("invalid_fields"), list):
             error = RequestRejectedError(
-                f"Replicate refuses the inputs: {redact(_complaints(fields)) or words}",
+                f"Replicate refuses the inputs: {(redact(_complaints(fields)) or words).rstrip('.')}.",
                 hint="Nothing was made. Change the inputs named here.",
                 provider=provider,
             )

@@ -168,15 +168,16 @@ class ReplicateProvider(HttpProvider):
             MediaError: it could not look through the whole window.
         """
         found: list[Found] = []
-        path, params = "/predictions", {"created_after": since.isoformat(), "created_before": until.isoformat()}
+        path = "/predictions"
+        params: dict[str, str] | None = {"created_after": since.isoformat(), "created_before": until.isoformat()}
         for _ in range(PAGES_LIMIT):
             answer = await self.answer("GET", path, params=params)
             listed, following = states.page_of(answer)
             found.extend(self._found(prediction, answer) for prediction in listed if _is_of(prediction, request))
             if following is None:
                 return found
-            # It is a whole address, and holds the window already.
-            path, params = following, {}
+            # A whole address with a query of its own, which httpx drops for any other params, even empty ones.
+            path, params = following, None
         raise UnexpectedResponseError(
             f"Replicate lists more than {PAGES_LIMIT} pages of predictions between {since} and {until}.",
             hint="Look for the prediction at https://replicate.com/predictions.",
