@@ -128,7 +128,7 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
 
 
 def status_error(answer: Answer, *, detail: str, label: str, key_hint: str) -> MediaError:
-    """Return the error for a status of 400 and more, where the adapter knows nothing better.
+    """Return the error for a status of 300 and more, where the adapter knows nothing better.
 
     Args:
         answer: the answer.
@@ -138,6 +138,14 @@ def status_error(answer: Answer, *, detail: str, label: str, key_hint: str) -> M
     """
     status, provider, request_id = answer.status, answer.provider, answer.request_id
     words = f" {label} says: {detail[:TEXT_IN_ERRORS].rstrip('. ')}." if detail else ""
+    if status < 400:
+        return UnexpectedResponseError(
+            f"{label} answered with a redirect (HTTP {status}), which is not followed: the API key stays at its address.",
+            hint="Check the base URL; a proxy in between may have answered instead.",
+            provider=provider,
+            request_id=request_id,
+            retryable=True,
+        )
     if status in {401, 403}:
         return AuthenticationError(
             f"{label} refused the API key (HTTP {status}).{words}",
