@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from decimal import ROUND_HALF_UP, Decimal
@@ -14,11 +15,24 @@ from aifs_media._download import EXPIRED_STATUSES, open_output
 from aifs_media._keys import encode_labels, with_extension
 from aifs_media._options import DURATION_TOLERANCE
 from aifs_media._retry import ATTEMPTS, wait_before
-from aifs_media.errors import BadMediaError, DownloadError, JobError, MediaError, OutputExpiredError, PartialResultError
+from aifs_media._wait import poll
+from aifs_media.errors import (
+    BadMediaError,
+    DownloadError,
+    JobError,
+    LedgerError,
+    MediaError,
+    OutputExpiredError,
+    PartialResultError,
+    StaleJobError,
+    UploadError,
+)
 from aifs_media.protocols import CostReporter, Pollable, role
 from aifs_media.records import Asset, Cost, Part, RemoteFile, Succeeded
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aifs_media._download import Authorize, VerifiedSource
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
@@ -60,6 +74,7 @@ class Collector:
         self._authorize = authorize
         self._when_all_stored: Stage = when_all_stored
         self._failed: dict[int, MediaError] = {}
+        self._escaped: list[Exception] = []
 
     async def collect(self) -> None:
         """Store every part that is not stored yet, then say what came of it.
@@ -72,10 +87,25 @@ class Collector:
         waiting = [part.index for part in row.job.parts if part.asset is None]
         places = anyio.CapacityLimiter(PARTS_IN_FLIGHT)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._learn_cost)
+            group.start_soon(self._alone, self._learn_cost)
             for index in waiting:
-                group.start_soon(self._collect_part, index, places)
+                group.start_soon(self._alone, functools.partial(self._collect_part, index, places))
+        if self._escaped:
+            raise self._escaped[0]
         await self._finish()
+
+    @property
+    def nothing_to_come(self) -> bool:
+        """Whether every output is stored, or gone for good."""
+        return all(isinstance(error, OutputExpiredError) for error in self._failed.values())
+
+    async def _alone(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step so that its error, for example of the ledger, neither stops the other transfers nor comes as a group."""
+        try:
+            await step()
+        except Exception as error:
+            # Raised again by `collect`, when the others have ended.
+            self._escaped.append(error)
 
     async def _learn_cost(self) -> None:
         """Ask the provider's books while the bytes travel; what cannot be told stays unknown."""
@@ -86,8 +116,9 @@ class Collector:
         with anyio.move_on_after(COST_LIMIT):
             try:
                 cost = await reporter.report_cost(job.request, job.attempts[-1])
-            except MediaError as error:
-                log.info("cost not reported: %s", error.code, extra=self._row.fields("cost"))
+            except Exception as error:
+                # A stranger's adapter may raise anything; the figure is not worth the asset.
+                log.info("cost not reported: %s", type(error).__name__, extra=self._row.fields("cost"))
         if cost is not None:
             await self._row.change(cost=cost)
 
@@ -95,10 +126,22 @@ class Collector:
         async with places:
             try:
                 await self._store_part(index)
-            except MediaError as error:
-                # Kept for the end: one bad output must not cost the others.
-                self._failed[index] = self._row.name(error)
-                await self._row.change_part(index, error=str(error))
+            except (LedgerError, StaleJobError):
+                raise
+            except Exception as error:
+                # Kept for the end: one bad output must not cost the others. A stranger's storage may raise anything.
+                failure = error if isinstance(error, MediaError) else self._untyped(error)
+                self._failed[index] = self._row.name(failure)
+                await self._row.change_part(index, error=str(failure))
+
+    def _untyped(self, error: Exception) -> MediaError:
+        wrapped = UploadError(
+            f"Storing in {self._storage.name!r} raised {type(error).__name__}.",
+            hint="resume(job) tries again.",
+            retryable=True,
+        )
+        wrapped.__cause__ = error
+        return wrapped
 
     async def _store_part(self, index: int) -> None:
         row, number = self._row, 0
@@ -109,32 +152,45 @@ class Collector:
             except (BadMediaError, DownloadError) as error:
                 if isinstance(error, DownloadError) and error.status in EXPIRED_STATUSES:
                     await self._refresh(index, error)
-                    wait = 0.0 if number < ATTEMPTS else None
+                    again = True
                 else:
                     # A broken file may be whole at the second try; the asset is paid for, so it gets one.
                     again = isinstance(error, BadMediaError) and isinstance(row.part(index).output, RemoteFile)
-                    error.retryable = error.retryable or again
-                    wait = wait_before(number, error) if again and number < ATTEMPTS else None
+                error.retryable = error.retryable or again
+                wait = wait_before(number, error) if again and number < ATTEMPTS else None
                 if wait is None:
                     raise
                 row.tell(events.Retried, step="download", reason=error.code, wait=wait)
                 await row.clock.sleep(wait)
 
     async def _refresh(self, index: int, error: DownloadError) -> None:
-        """Ask the provider for the outputs again, in case their URLs are fresh. Raises OutputExpiredError."""
+        """Ask the provider for the outputs again, in case their URLs are fresh.
+
+        A refused fetch alone does not mean that the output is gone: that is said by the provider, or by the time it named.
+
+        Raises:
+            OutputExpiredError: it is gone for good.
+        """
         row, pollable = self._row, role(self._provider, Pollable)
         old = row.part(index).output
         if pollable is not None and row.job.ref is not None:
-            state = await pollable.poll(row.job.ref)
-            if isinstance(state, Succeeded) and index < len(state.outputs) and state.outputs[index] != old:
+            state = await poll(pollable, row.job.ref)
+            kept = isinstance(state, Succeeded) and index < len(state.outputs)
+            if isinstance(state, Succeeded) and kept and state.outputs[index] != old:
                 await row.change_part(index, output=state.outputs[index])
                 return
-        raise OutputExpiredError(
-            f"The provider no longer has output {index} (HTTP {error.status}).",
-            job=row.job,
-            hint="It was paid for and cannot be fetched any more. A new job makes a new one.",
-            maybe_billed=True,
-        ) from error
+        elif isinstance(old, RemoteFile) and old.expires_at is not None:
+            kept = row.clock.now() < old.expires_at
+        else:
+            # Nobody can be asked: 401 and 403 may be meant for us, 404 and 410 are meant for everyone.
+            kept = error.status in {401, 403}
+        if not kept:
+            raise OutputExpiredError(
+                f"The provider no longer has output {index} (HTTP {error.status}).",
+                job=row.job,
+                hint="It was paid for and cannot be fetched any more. A new job makes a new one.",
+                maybe_billed=True,
+            ) from error
 
     async def _transfer(self, index: int) -> None:
         row, part = self._row, self._row.part(index)
@@ -201,7 +257,7 @@ class Collector:
         share, timings = _share(cost, len(row.job.parts)), row.timed_in_all()
         parts = tuple(_completed(part, share, timings["total"]) for part in row.job.parts)
         stage: Stage = "storing" if self._failed else self._when_all_stored
-        if self._failed and all(isinstance(error, OutputExpiredError) for error in self._failed.values()):
+        if self._failed and self.nothing_to_come:
             # Nothing more can come: what was stored in time is all there will be.
             stage = self._when_all_stored if row.job.assets else "expired"
         await row.change(parts=parts, cost=cost, timings=timings, stage=stage)

@@ -290,7 +290,7 @@ class HttpClient:
             )
             response = await client.send(request, stream=True)
             try:
-                body = await _read_bounded(response, self.provider)
+                body = await _read_bounded(response, self.provider, costs=costs)
             finally:
                 await response.aclose()
         except _NOT_SENT as error:
@@ -300,7 +300,7 @@ class HttpClient:
                 provider=self.provider,
                 retryable=True,
             ) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise ProviderUnavailableError(
                 f"The connection to {self.provider!r} at {self.base_url} gave no complete answer ({type(error).__name__}).",
                 hint="" if costs else "Try again later.",
@@ -318,13 +318,13 @@ class HttpClient:
                 await client.aclose()
 
 
-async def _read_bounded(response: httpx.Response, provider: str) -> bytes:
+async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > ANSWER_LIMIT:
             raise UnexpectedResponseError(
-                f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.", provider=provider, maybe_billed=True
+                f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.", provider=provider, maybe_billed=costs
             )
     return bytes(body)
 

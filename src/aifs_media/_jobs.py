@@ -14,6 +14,7 @@ from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
+from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
     JobConflictError,
@@ -24,7 +25,7 @@ from aifs_media.errors import (
     StaleJobError,
     UnsupportedOptionError,
 )
-from aifs_media.protocols import Authorizing, Pollable, TextWriter, role
+from aifs_media.protocols import Authorizing, Cancellable, Pollable, TextWriter, role
 from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
 from aifs_media.recovery import RecoveryReport
 
@@ -178,7 +179,20 @@ class Jobs:
                 await self._pipeline(row).cancel()
             return row.job
 
+        if self._turns.is_busy(job):
+            await self._tell_to_stop(job)
+        try:
+            return await self._turns.alone(job, work, patience=0.0)
+        except StaleJobError:
+            await self._tell_to_stop(job)
         return await self._turns.alone(job, work, patience=LEASE_SECONDS)
+
+    async def _tell_to_stop(self, job: Job) -> None:
+        """Ask the provider to stop a job that another worker waits for: it sees the end with its next look."""
+        latest = await self.load(job.job_id, job.namespace)
+        cancellable = role(self.parts.provider(latest.provider), Cancellable)
+        if latest.stage == "submitted" and cancellable is not None:
+            await cancellable.cancel(latest.ref)
 
     async def recover(self, *, limit: int) -> RecoveryReport:
         """Bring the ledger's unfinished jobs to their ends, those whose outputs expire soonest first."""
@@ -219,7 +233,7 @@ class Jobs:
         pollable = role(self.parts.provider(provider_name), Pollable)
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
-        state = await pollable.poll(ref)
+        state = await poll(pollable, ref)
         job = await self.parts.ledger.create_or_load(self._adopted(provider_name, ref, kind, prompt, namespace))
 
         async def work(row: JobRow) -> list[Asset]:

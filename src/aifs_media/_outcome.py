@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from aifs_media import events
+from aifs_media._secrets import redact
 from aifs_media.errors import (
     ContentRejectedError,
     GenerationFailedError,
@@ -33,7 +34,9 @@ async def record(row: JobRow, state: State) -> None:
     ref = state.ref if state.ref is not None else last.ref
     attempts = (*before, last.model_copy(update={"outcome": "accepted", "ref": ref}))
     if isinstance(state, Failed):
-        failure = Failure(reason=state.reason, message=state.message, billed=state.billed, retryable=state.retryable)
+        failure = Failure(
+            reason=state.reason, message=redact(state.message), billed=state.billed, retryable=state.retryable
+        )
         stage = ENDED.get(state.reason, "failed")
         await row.change(stage=stage, failure=failure, cost=state.cost, attempts=attempts)
     elif isinstance(state, Succeeded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from aifs_media.records import Capability
 
 CLOSE_LIMIT = 5.0
+
+log = logging.getLogger("aifs_media.parts")
 
 
 class _Closable(Protocol):
@@ -55,6 +58,7 @@ class Parts:
         self._leases = 0
         self._loop: object = None
         self._process = 0
+        self._closing: anyio.Event | None = None
 
     @property
     def storage(self) -> Storage:
@@ -113,29 +117,50 @@ class Parts:
         Raises:
             ConfigurationError: another event loop holds them at this moment.
         """
-        loop = anyio.lowlevel.current_token()
+        self._refuse_other_owner()
+        while self._closing is not None:
+            # The call before is closing connections; one that was opened now would be closed with them.
+            await self._closing.wait()
+            self._refuse_other_owner()
+        self._loop, self._process = anyio.lowlevel.current_token(), os.getpid()
+        self._leases += 1
+        try:
+            yield
+        finally:
+            try:
+                if self._leases == 1:
+                    await self._close()
+            finally:
+                self._leases -= 1
+
+    def _refuse_other_owner(self) -> None:
         if self._leases and os.getpid() != self._process:
             raise ConfigurationError(
                 "This generator was in use when the process forked, so that its connections belong to the parent.",
                 hint="Make a new generator in the child.",
             )
-        if self._leases and loop != self._loop:
+        if self._leases and anyio.lowlevel.current_token() != self._loop:
             raise ConfigurationError(
                 "This generator is in use on another event loop.",
                 hint="Make one generator per event loop, or use SyncMediaGenerator from threads.",
             )
-        self._loop, self._process = loop, os.getpid()
-        self._leases += 1
-        try:
-            yield
-        finally:
-            self._leases -= 1
-            if not self._leases:
-                await self._close()
 
     async def _close(self) -> None:
         stored = [] if self._storage is None else [self._storage]
         parts: list[_Closable] = [*self._providers.values(), *self._files.values(), *stored, self.ledger]
-        with anyio.move_on_after(CLOSE_LIMIT, shield=True):
-            for part in parts:
-                await part.aclose()
+        self._closing = closing = anyio.Event()
+        try:
+            with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                for part in parts:
+                    await _close_quietly(part)
+        finally:
+            self._closing = None
+            closing.set()
+
+
+async def _close_quietly(part: _Closable) -> None:
+    try:
+        await part.aclose()
+    except Exception:
+        # A connection that cannot be closed must not take the place of the asset that was made over it.
+        log.exception("%s could not be closed", type(part).__name__)

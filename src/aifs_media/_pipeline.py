@@ -18,8 +18,14 @@ from aifs_media._poll import Deadline
 from aifs_media._reconcile import reconcile
 from aifs_media._shield import shielded
 from aifs_media._submit import submit
-from aifs_media._wait import stop, wait
-from aifs_media.errors import GenerationTimeoutError, JobError, MediaError, SubmissionUncertainError
+from aifs_media._wait import SETTLE_LIMIT, stop, wait
+from aifs_media.errors import (
+    GenerationTimeoutError,
+    JobError,
+    MediaError,
+    PartialResultError,
+    SubmissionUncertainError,
+)
 from aifs_media.records import Failure, Pending
 
 if TYPE_CHECKING:
@@ -83,9 +89,7 @@ class Pipeline:
         Raises:
             MediaError: it was refused, its answer was lost, or it failed at once.
         """
-        if self.row.job.stage == "new":
-            await self._submit(self._deadline())
-        raise_if_ended(self.row.job)
+        await self._run(self._start)
 
     async def finish(self) -> None:
         """Go on from wherever the job stands until its media are stored.
@@ -93,8 +97,11 @@ class Pipeline:
         Raises:
             MediaError: typed by what to do next.
         """
+        await self._run(self._finish)
+
+    async def _run(self, step: Callable[[Deadline], Awaitable[None]]) -> None:
         try:
-            await self._finish(self._deadline())
+            await step(self._deadline())
         except anyio.get_cancelled_exc_class():
             if self.row.lease_lost:
                 raise
@@ -112,16 +119,31 @@ class Pipeline:
         Raises:
             MediaError: the result that came first could not be stored.
         """
-        row = self.row
-        if row.job.stage == "new":
+        await self._stop()
+        if self.row.job.stage == "new":
             failure = Failure(reason="canceled", message="The job was cancelled before it was sent.", billed="no")
-            await row.change(stage="canceled", failure=failure)
-        elif row.job.stage == "submitted":
-            await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
+            await self.row.change(stage="canceled", failure=failure)
         await self._collect()
+
+    async def _stop(self) -> None:
+        """Stop what runs at the provider; where the create's answer was lost, it is looked for first."""
+        row = self.row
+        if row.job.stage in {"intent", "unknown"}:
+            with contextlib.suppress(SubmissionUncertainError):
+                await self._reconcile(
+                    "it was cancelled before the create was answered",
+                    Deadline.after(row.clock.monotonic(), SETTLE_LIMIT),
+                )
+        if row.job.stage == "submitted":
+            await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self.row.clock.monotonic(), self.row.job.timeout)
+
+    async def _start(self, deadline: Deadline) -> None:
+        if self.row.job.stage == "new":
+            await self._submit(deadline)
+        raise_if_ended(self.row.job)
 
     async def _finish(self, deadline: Deadline) -> None:
         row = self.row
@@ -145,12 +167,22 @@ class Pipeline:
         row = self.row
         if row.job.stage not in {"succeeded", "storing"}:
             return
-        await self._collector.collect()
-        if self._on_asset is None:
-            return
+        partial: PartialResultError | None = None
+        try:
+            await self._collector.collect()
+        except PartialResultError as error:
+            partial = error
+        if self._on_asset is not None:
+            await self._hand_over(self._on_asset)
+        if partial is not None:
+            raise partial
+
+    async def _hand_over(self, on_asset: OnAsset) -> None:
+        """Hand what is stored to the host, also where the rest is missing. Raises JobError for whatever the host raises."""
+        row = self.row
         try:
             for asset in row.job.assets:
-                await self._on_asset(asset)
+                await on_asset(asset)
         except Exception as error:
             # The host's code may raise anything; the job stays unfinished, so that the asset is handed over again.
             raise JobError(
@@ -159,7 +191,8 @@ class Pipeline:
                 hint="The asset is stored. resume(job) and recover() hand it over again.",
                 retryable=True,
             ) from error
-        await row.change(stage="stored")
+        if self._collector.nothing_to_come:
+            await row.change(stage="stored")
 
     async def _submit(self, deadline: Deadline) -> State:
         """Create the job, for no longer than the caller waits.
@@ -173,6 +206,9 @@ class Pipeline:
             )
         if row.job.stage == "succeeded":
             return Pending(ref=row.job.ref)
+        if row.job.stage == "new":
+            outcome = "the create was not sent, or not accepted; nothing is billed."
+            raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome)
         outcome = "the create was not answered, and its result may be billed"
         try:
             state = await self._reconcile("the wait ran out before the create was answered", deadline)
@@ -195,12 +231,8 @@ class Pipeline:
     async def _after_cancel(self) -> None:
         """The caller was cancelled: stop the job at the provider, or keep what it has already made."""
         row = self.row
-        if row.job.stage == "unknown" and row.job.on_cancel == "cancel":
-            # Cancelled while the create was held open: the job runs, and only a search can tell under which name.
-            with contextlib.suppress(SubmissionUncertainError):
-                await self._reconcile("the caller was cancelled before the create was answered", self._deadline())
-        if row.job.stage == "submitted" and row.job.on_cancel == "cancel":
-            await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
+        if row.job.on_cancel == "cancel":
+            await self._stop()
         if row.job.on_cancel == "cancel" or not self._ledger.durable:
             # What was made is paid for. A detached job of a durable ledger is left to whoever recovers it.
             try:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aifs_media._outcome import record
+from aifs_media._retry import ATTEMPTS
 from aifs_media.errors import MediaError, SubmissionUncertainError
 from aifs_media.protocols import Cancellable, Findable, role
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from aifs_media.protocols import Ledger, MediaProvider
     from aifs_media.records import Found, State
 
-CREATE_LIMIT = 70.0
-"""Seconds that a create can be on its way: the longest hold, and a margin."""
+CREATE_LIMIT = 110.0
+"""Seconds that a create can be on its way: a look-up of the model's version before it, the longest hold, and a margin."""
 
 CLOCK_SKEW = 60.0
 WAITS = (1.0, 2.0, 4.0, 8.0, 10.0)
@@ -109,7 +110,9 @@ async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], r
 
 
 async def _give_up_or_retry(row: JobRow, reason: str) -> None:
-    if row.job.on_unknown == "retry":
+    lost = sum(attempt.outcome in {"sending", "unknown"} for attempt in row.job.attempts)
+    if row.job.on_unknown == "retry" and lost < ATTEMPTS:
+        # Counted over the whole life of the job: the caller accepted a second payment, not any number of them.
         await row.change(stage="new")
         return
     await row.change(stage="uncertain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from aifs_media._outcome import record
 from aifs_media._reconcile import reconcile
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._shield import finish_within, shielded
-from aifs_media.errors import MediaError, ProviderUnavailableError, StaleJobError
+from aifs_media.errors import MediaError, ProviderUnavailableError, StaleJobError, UnexpectedResponseError
 from aifs_media.protocols import Gated, role
 from aifs_media.records import Attempt
 
@@ -51,7 +52,7 @@ async def submit(
         try:
             async with _gate(provider):
                 await _intend(row)
-                return await finish_within(CREATE_GRACE, lambda request=request: _send(row, provider, request))  # type: ignore[misc]
+                return await finish_within(CREATE_GRACE, functools.partial(_send, row, provider, request))
         except _AnswerLostError as lost:
             state = await reconcile(row, provider=provider, ledger=ledger, reason=lost.reason, deadline=deadline)
             if state is not None:
@@ -107,7 +108,8 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         _still_ours(row)
         state = await provider.submit(request, submit_key=attempt.submit_key)
     except MediaError as error:
-        if not error.maybe_billed:
+        # An answer that makes no sense is no refusal, whatever the adapter says of it.
+        if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):
             await _note_attempt(row, "new", outcome="not_accepted", reason=error.code)
             raise
         await _note_attempt(row, "unknown", outcome="unknown", reason=error.code)

@@ -60,6 +60,10 @@ class Turns:
             finally:
                 await shielded(RELEASE_LIMIT, lambda: self._ledger.release(lease))
 
+    def is_busy(self, job: Job) -> bool:
+        """Say whether a worker of this process has the job in hand."""
+        return (job.namespace, job.job_id) in self._running
+
     @asynccontextmanager
     async def _turn(self, job: Job) -> AsyncGenerator[None]:
         key = (job.namespace, job.job_id)
@@ -115,7 +119,9 @@ class Turns:
                 except MediaError as error:
                     # A ledger that cannot be reached for a moment: the next renewal may come in time.
                     if not error.retryable:
-                        raise
+                        row.lease_lost = True
+                        errors.append(error)
+                        group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
             group.start_soon(keep)
@@ -125,8 +131,8 @@ class Turns:
                 # Raised below: out of the task group it would come as a group.
                 errors.append(error)
             group.cancel_scope.cancel()
+        if results:
+            return results[0]
         if errors:
             raise errors[0]
-        if row.lease_lost:
-            raise StaleJobError("Another process has taken the job over.", job=row.job, retryable=True)
-        return results[0]
+        raise StaleJobError("Another process has taken the job over.", job=row.job, retryable=True)

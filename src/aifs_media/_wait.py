@@ -13,8 +13,11 @@ from aifs_media.protocols import Cancellable, Pollable, role
 from aifs_media.records import Failed, Pending, Succeeded
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider
+    from aifs_media.records import State
 
 SETTLE_LIMIT = 10.0
 """Seconds to wait for the provider to confirm a cancellation."""
@@ -48,9 +51,27 @@ async def wait(
     return state
 
 
+async def poll(pollable: Pollable, ref: JsonValue) -> State:
+    """Ask how a job stands.
+
+    Raises:
+        MediaError: it could not be asked. What a stranger's adapter raises otherwise is an UnexpectedResponseError.
+    """
+    try:
+        return await pollable.poll(ref)
+    except MediaError:
+        raise
+    except Exception as error:
+        # An adapter that stumbles over an answer says nothing about the job, which stays where it is.
+        raise UnexpectedResponseError(
+            f"The provider's adapter could not read the job's state ({type(error).__name__}).",
+            hint="The job is not lost: resume(job) asks again.",
+        ) from error
+
+
 async def _ask(row: JobRow, pollable: Pollable, state: Pending) -> Pending | Succeeded | Failed:
     try:
-        return await pollable.poll(state.ref)
+        return await poll(pollable, state.ref)
     except MediaError as error:
         if not error.retryable:
             raise row.name(error) from error.__cause__
@@ -97,9 +118,10 @@ async def stop(row: JobRow, *, provider: MediaProvider, state: Pending) -> Pendi
             last = await _settle(row, pollable, state, limit=SETTLE_LIMIT if cancellable is not None else 0.0)
         if isinstance(last, Failed):
             outcome = "canceled"
-    except MediaError as error:
-        # The job's deadline at the provider ends it all the same; the row keeps saying that it was to be cancelled.
-        log.warning("cancel failed: %s", error.code, extra=row.fields("cancel"))
+    except Exception as error:
+        # Whatever the adapter raises: the job's deadline at the provider ends it all the same, and the row keeps saying that
+        # it was to be cancelled.
+        log.warning("cancel failed: %s", type(error).__name__, extra=row.fields("cancel"))
         outcome = "failed"
     row.tell(events.CancelRequested, outcome=outcome)
     return last
@@ -110,7 +132,7 @@ async def _settle(row: JobRow, pollable: Pollable, state: Pending, *, limit: flo
     deadline = Deadline.after(row.clock.monotonic(), limit)
     reads = 0
     while True:
-        last = await pollable.poll(state.ref)
+        last = await poll(pollable, state.ref)
         now = row.clock.monotonic()
         if not isinstance(last, Pending) or deadline.remaining(now) <= 0:
             return last

@@ -27,7 +27,7 @@ class JobOptions(TypedDict, total=False):
         timeout: seconds to wait for the provider.
         on_cancel: what happens at the provider when the wait ends early: "cancel" or "detach".
         on_unknown: what happens when a create's answer is lost at a provider that cannot be searched: "find" (the default) is an
-            error, "retry" sends it again, at the risk of paying twice.
+            error, "retry" sends it again, up to three times in all, at the risk of paying for each.
         job_id: your own id; the same id with the same request joins the existing job.
         namespace: whose job it is.
     """

@@ -69,7 +69,7 @@ class MediaGenerator:
         self._on_asset = on_asset
         self._clock = clock
         self._made: Jobs | None = None
-        self._held: AbstractAsyncContextManager[object] | None = None
+        self._held: list[AbstractAsyncContextManager[object]] = []
 
     @classmethod
     def from_env(
@@ -281,8 +281,9 @@ class MediaGenerator:
     # -- lifetime ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._held = self._jobs.parts.lease()
-        await self._held.__aenter__()
+        lease = self._jobs.parts.lease()
+        await lease.__aenter__()
+        self._held.append(lease)
         return self
 
     async def __aexit__(
@@ -291,9 +292,8 @@ class MediaGenerator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        held, self._held = self._held, None
-        if held is not None:
-            await held.__aexit__(kind, error, trace)
+        # Which of several is given back does not matter: they only count.
+        await self._held.pop().__aexit__(kind, error, trace)
 
     def __repr__(self) -> str:
         return f"MediaGenerator({self._settings!r})"

@@ -271,11 +271,10 @@ class SyncMediaGenerator:
     def _release(self) -> None:
         with self._lock:
             self._users -= 1
-            stack = None
-            if not self._users:
+            if not self._users and self._stack is not None:
+                # Within the lock, so that no other thread begins on a second loop while the first still holds the connections.
                 stack, self._stack, self._portal = self._stack, None, None
-        if stack is not None:
-            stack.close()
+                stack.close()
 
     def __repr__(self) -> str:
         return f"Sync{self._media!r}"

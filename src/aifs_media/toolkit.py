@@ -222,7 +222,7 @@ class HttpProvider:
         timeout: float = READ_TIMEOUT,
         costs: bool | None = None,
     ) -> Answer:
-        """Like `call`, returning the whole answer of a status below 400."""
+        """Like `call`, returning the whole answer of a status below 300."""
         client = self._client()
         if costs if costs is not None else method == "POST":
             answer = await client.create(path, json=json, content=content, headers=headers, timeout=timeout)
@@ -239,7 +239,7 @@ class HttpProvider:
         return answer
 
     def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
-        """Return the typed error of an answer of status 400 and more."""
+        """Return the typed error of an answer of status 300 and more."""
         error = self.explain(answer)
         if error is None and answer.status == 402:
             error = PaymentRequiredError(
