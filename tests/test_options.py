@@ -50,6 +50,14 @@ FRAMES = Capability(
     inputs={"prompt": {"type": "string"}, "num_frames": {"type": "integer"}, "fps": {"type": "integer"}},
     frames=Frames(name="num_frames", default=24, default_fps=8, maximum=60, fps_name="fps"),
 )  # fmt: skip
+SIZE_PAIRS = Capability(
+    kind="video", model="pairs", names={"prompt": "prompt", "size": "ratio"},
+    inputs={"prompt": {"type": "string"}, "ratio": {"enum": ["1280:720", "720:1280"], "default": "1280:720"}},
+)  # fmt: skip
+SIZE_OBJECT = Capability(
+    kind="image", model="object", names={"prompt": "prompt", "size": "image_size"},
+    inputs={"prompt": {"type": "string"}, "image_size": {"type": "object", "default": {"width": 1024, "height": 768}}},
+)  # fmt: skip
 ALL = [("p", capability) for capability in (RATIOS, PIXELS, LIST_OF_SIZES, CLIP, LONG, FRAMES)]
 
 
@@ -167,3 +175,15 @@ def test_required_inputs_are_asked_for() -> None:
     with pytest.raises(UnsupportedOptionError, match="image="):
         model_inputs(ask(needy), needy)
     model_inputs(ask(needy, image=InputFile(url="https://x.test/a.png")), needy)
+
+
+def test_sizes_in_other_spellings() -> None:
+    """A size reaches the model as it spells sizes, and what it makes by default is expected."""
+    assert model_inputs(ask(SIZE_PAIRS, size=Size(width=720, height=1280)), SIZE_PAIRS).values["ratio"] == "720:1280"
+    assert model_inputs(ask(SIZE_PAIRS, aspect_ratio="9:16"), SIZE_PAIRS).values["ratio"] == "720:1280"
+    assert model_inputs(ask(SIZE_PAIRS), SIZE_PAIRS).size == Size(width=1280, height=720)
+    with pytest.raises(UnsupportedOptionError, match="1280:720"):
+        model_inputs(ask(SIZE_PAIRS, size=Size(width=16, height=9)), SIZE_PAIRS)
+    wide = model_inputs(ask(SIZE_OBJECT, size=Size(width=640, height=480)), SIZE_OBJECT)
+    assert wide.values["image_size"] == {"width": 640, "height": 480}
+    assert model_inputs(ask(SIZE_OBJECT), SIZE_OBJECT).size == Size(width=1024, height=768)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         UnsafeURLError,
         UnsupportedOptionError,
         UploadError,
+        WebhookRefusedError,
     )
     from aifs_media.generator import MediaGenerator
     from aifs_media.records import (
@@ -103,6 +104,7 @@ _MODULES = {
         "UnsafeURLError",
         "UnsupportedOptionError",
         "UploadError",
+        "WebhookRefusedError",
     ),
     "aifs_media.generator": ("MediaGenerator",),
     "aifs_media.records": (
@@ -177,6 +179,7 @@ __all__ = (
     "UnsafeURLError",
     "UnsupportedOptionError",
     "UploadError",
+    "WebhookRefusedError",
     "__version__",
 )
 

@@ -79,6 +79,7 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
         find_lag=capability.find_lag,
         object_stems=stems,
         image_input=capability.names.get("image", "") if image is not None else "",
+        image_in_list=image is not None and _takes_list(capability),
         price=capability.price,
         expected_size=chosen.inputs.size,
         expected_duration=chosen.inputs.duration,
@@ -86,6 +87,10 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
         reported_seed=_seed(chosen.request, capability),
         warnings=chosen.inputs.warnings,
     )
+
+
+def _takes_list(capability: Capability) -> bool:
+    return (capability.inputs or {}).get(capability.names.get("image", ""), {}).get("type") == "array"
 
 
 def _timeout(parts: Parts, kind: Kind, asked: float | None, capability: Capability) -> float:
@@ -130,6 +135,6 @@ def _seed(request: MediaRequest, capability: Capability) -> int | None:
 
 def identity(request: MediaRequest) -> dict[str, object]:
     """Return what makes two requests the same: all that the caller chose, and nothing that we filled in."""
-    chosen = request.model_dump(exclude={"inputs", "lifetime", "timeout", "image"})
+    chosen = request.model_dump(exclude={"inputs", "lifetime", "timeout", "webhook", "image"})
     chosen["image"] = (request.image.sha256 or request.image.url) if request.image else None
     return chosen

@@ -12,14 +12,14 @@ import anyio
 from aifs_media._download import InlineSource, read_all
 from aifs_media._sniff import MediaCheck
 from aifs_media.errors import BadMediaError, RequestRejectedError
-from aifs_media.protocols import InputUploader, Readable, role
+from aifs_media.protocols import InputLimits, InputUploader, Readable, role
 from aifs_media.records import Asset, InputFile
 
 if TYPE_CHECKING:
     from aifs_media.protocols import MediaProvider, Storage
 
 DATA_URI_LIMIT = 256 * 1024
-"""Bytes up to which a file goes inside the request: Replicate's OpenAPI file names 256 kB."""
+"""Bytes up to which a file goes inside the request of a provider that says nothing about it."""
 
 INPUT_LIMIT = 50 * 1024 * 1024
 
@@ -54,20 +54,27 @@ async def input_file(image: str | bytes | os.PathLike[str] | Asset | InputFile) 
 async def readable_by_provider(file: InputFile, *, provider: MediaProvider, storage: Storage, job_id: str) -> str:
     """Return a URL or data URI that the provider can read.
 
-    Small files go inside the request, larger ones to the provider's own upload, else into our storage behind a URL that
-    ends by itself.
+    Small files go inside the request, larger ones to the provider's own upload, else into our storage behind a URL.
 
     Raises:
         RequestRejectedError: the file changed or is gone, or nobody can hand it over.
     """
+    limits = role(provider, InputLimits)
+    reads_urls = limits is None or limits.reads_urls
     if file.url is not None:
+        if not reads_urls:
+            raise RequestRejectedError(
+                f"{provider.name!r} reads no images from URLs.",
+                hint="Give the image as bytes or path.",
+                provider=provider.name,
+            )
         return file.url
-    if file.object_key is not None:
+    if file.object_key is not None and reads_urls:
         public = await storage.url(file.object_key)
         if public.url.startswith("https://"):
             return public.url
     content = await _content(file, storage)
-    if len(content) <= DATA_URI_LIMIT:
+    if len(content) <= (DATA_URI_LIMIT if limits is None else limits.data_uri_limit):
         return _data_uri(file.media_type, content)
     uploader = role(provider, InputUploader)
     if uploader is not None:
@@ -75,6 +82,12 @@ async def readable_by_provider(file: InputFile, *, provider: MediaProvider, stor
             content, media_type=file.media_type, name=f"{job_id}.{file.media_type.rpartition('/')[2]}"
         )
         return uploaded.value
+    if not reads_urls and limits is not None:
+        raise RequestRejectedError(
+            f"The start image has {len(content)} bytes; {provider.name!r} takes at most {limits.data_uri_limit}.",
+            hint="Make it smaller.",
+            provider=provider.name,
+        )
     object_key = f"inputs/{file.sha256}.{file.media_type.rpartition('/')[2]}"
     await storage.put(object_key, InlineSource(content), media_type=file.media_type, labels={})
     public = await storage.url(object_key)

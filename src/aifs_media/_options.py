@@ -161,7 +161,7 @@ class _Inputs:
                 self.values.update(self.capability.custom_size)
                 self.size = size
             elif "size" in names:
-                self.put("size", str(size))
+                self.put("size", self.spelled_size(size))
                 self.size = size
             elif "aspect_ratio" in names:
                 self.put_nearest_ratio(size)
@@ -169,6 +169,11 @@ class _Inputs:
                 raise self.refusal("size", f"{self.model!r} does not take a size ({str(size)!r} was asked for).")
         else:
             self.size = self.default_size()
+
+    def spelled_size(self, size: Size) -> JsonValue:
+        """Return a size as the model takes it: as an object with width and height, or as text."""
+        schema = self.schema(self.capability.names["size"])
+        return {"width": size.width, "height": size.height} if schema.get("type") == "object" else str(size)
 
     def put_ratio(self, ratio: str) -> None:
         if "aspect_ratio" in self.capability.names:
@@ -207,6 +212,9 @@ class _Inputs:
         if "aspect_ratio" in names:
             ratio = self.values.get(names["aspect_ratio"], self.schema_default(names["aspect_ratio"]))
             return self.capability.sizes.get(str(ratio))
+        if "size" in names:
+            name = names["size"]
+            return _parsed_size(self.values.get(name, self.schema_default(name)))
         return None
 
     def put_duration(self) -> None:
@@ -362,12 +370,16 @@ def _ratio(text: str) -> float | None:
 
 
 def _same_ratio(size: str, ratio: str) -> bool:
-    wanted = _ratio(ratio)
+    wanted, parsed = _ratio(ratio), _parsed_size(size)
+    return wanted is not None and parsed is not None and abs(math.log(parsed.width / parsed.height / wanted)) < 0.02
+
+
+def _parsed_size(value: JsonValue) -> Size | None:
+    """Return a size in any of its spellings; None for what is none, for example "auto"."""
     try:
-        parsed = Size.parse(size)
+        return Size.model_validate(value) if isinstance(value, dict) else Size.parse(str(value))
     except ValueError:
-        return False
-    return wanted is not None and abs(math.log(parsed.width / parsed.height / wanted)) < 0.02
+        return None
 
 
 def _whole(number: float) -> int | float:
@@ -382,12 +394,16 @@ def _seconds(value: JsonValue) -> float | None:
 
 
 def _spelled_alike(member: JsonValue, value: JsonValue) -> bool:
-    """Say whether 8, "8" and "8s", or "1024x1024" and "1024*1024", mean the same."""
+    """Say whether 8, "8" and "8s", or "1024x1024", "1024*1024" and "1024:1024", mean the same."""
     if isinstance(member, bool) or isinstance(value, bool):
         return False
-    plain = str(value).lower().replace("*", "x")
-    spelled = str(member).lower().replace("*", "x")
-    return spelled == plain or (isinstance(value, int | float) and spelled.removesuffix("s") == plain)
+    plain, spelled = (str(text).lower().replace("*", "x") for text in (value, member))
+    sizes = _parsed_size(spelled), _parsed_size(plain)
+    return (
+        spelled == plain
+        or (None not in sizes and "x" in plain and sizes[0] == sizes[1])
+        or (isinstance(value, int | float) and spelled.removesuffix("s") == plain)
+    )
 
 
 def _as_type(value: JsonValue, wanted: JsonValue) -> JsonValue:

@@ -29,8 +29,8 @@ class Size(Record):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "1024x768" (also with "*"). Raises ValueError."""
-        width, separator, height = text.lower().replace("*", "x").partition("x")
+        """Read "1024x768" (also with "*" or ":"). Raises ValueError."""
+        width, separator, height = text.lower().replace("*", "x").replace(":", "x").partition("x")
         if not separator or not width.strip().isdecimal() or not height.strip().isdecimal():
             message = f"{text!r} is not a size. Write width x height in pixels, for example '1024x1024'."
             raise ValueError(message)

@@ -73,7 +73,8 @@ async def _prepared(row: JobRow, provider: MediaProvider, storage: Storage) -> M
     if request.image is None or not name:
         return request
     value = await readable_by_provider(request.image, provider=provider, storage=storage, job_id=row.job.job_id)
-    return request.model_copy(update={"inputs": {**request.inputs, name: value}})
+    given = [value] if row.job.image_in_list else value
+    return request.model_copy(update={"inputs": {**request.inputs, name: given}})
 
 
 def _gate(provider: MediaProvider) -> AbstractAsyncContextManager[object]:

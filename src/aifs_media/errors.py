@@ -10,6 +10,7 @@
     |   +-- ContentRejectedError        the provider's moderation refused prompt or output
     |   +-- ModelRetiredError           the model no longer exists, or never did
     |   +-- JobConflictError            the job id belongs to another request
+    |   +-- WebhookRefusedError         a webhook that is not from the provider
     +-- ProviderError                   ask the provider
     |   +-- AuthenticationError         the key is wrong or may not do this
     |   +-- PaymentRequiredError        the account has no credit
@@ -243,6 +244,13 @@ class JobConflictError(RequestRejectedError):
             hint="Use a new job id for a new request; the same id with the same request joins the existing job.",
             job_id=job_id,
         )
+
+
+class WebhookRefusedError(RequestRejectedError):
+    """A webhook is not from the provider: no or a wrong signature, too old, too large, or not readable."""
+
+    code = "webhook_refused"
+    http_status = 401
 
 
 # -- ask the provider --------------------------------------------------------------------------------------------------

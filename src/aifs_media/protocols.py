@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Succeeded,
         TextRequest,
         TextResult,
+        WebhookNote,
     )
 
 RoleT = TypeVar("RoleT")
@@ -104,11 +105,40 @@ class Findable(Protocol):
 
 
 @runtime_checkable
+class WebhookVerifier(Protocol):
+    """A provider that tells by webhook when a job has ended."""
+
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookNote:
+        """Check a webhook's signature on its raw body, and read which job it is about.
+
+        Raises:
+            WebhookRefusedError: it is not from the provider, too old, or not readable. Never anything else.
+            MediaError: the provider's secret could not be had.
+        """
+        ...
+
+
+@runtime_checkable
 class InputUploader(Protocol):
     """A provider that keeps input files itself."""
 
     async def upload(self, data: bytes, *, media_type: str, name: str) -> InputRef:
         """Upload a file and return how a request names it."""
+        ...
+
+
+@runtime_checkable
+class InputLimits(Protocol):
+    """A provider that says how it takes input files."""
+
+    @property
+    def data_uri_limit(self) -> int:
+        """Bytes up to which a file goes inside the request, as a data URI."""
+        ...
+
+    @property
+    def reads_urls(self) -> bool:
+        """Whether it fetches inputs from URLs; otherwise all of them go inside the request, or through its own upload."""
         ...
 
 

@@ -91,7 +91,7 @@ class MediaRequest(Record):
     `inputs` is what the provider will be sent, in the model's own names: filled in before anything is paid, so that the
     record of the intent and the create are one and the same. `options` are the caller's provider-specific ones. `lifetime`
     is the longest time in seconds that the job may exist at the provider, `timeout` how long the caller waits: a provider that
-    holds a create open for its result holds it no longer.
+    holds a create open for its result holds it no longer. `webhook` is where the provider should tell that the job has ended.
     """
 
     kind: Kind
@@ -112,6 +112,7 @@ class MediaRequest(Record):
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     lifetime: float | None = None
     timeout: float | None = None
+    webhook: str = Field(default="", repr=False)
 
 
 # -- what a provider answers -------------------------------------------------------------------------------------------
@@ -187,6 +188,17 @@ class Found(Record):
     state: State
 
 
+class WebhookNote(Record):
+    """What a verified webhook says: which delivery it is, and which job moved. What became of the job is asked, not believed.
+
+    `job` is our own name of the job as it stands in the webhook's URL, empty where there is none.
+    """
+
+    delivery_id: str
+    ref: JsonValue
+    job: str = ""
+
+
 class InputRef(Record):
     """An input file as the provider can read it: a URL or an id, and until when."""
 
@@ -251,6 +263,7 @@ class Job(Record):
             "retry" does, at the risk of paying twice.
         find_window, find_lag: seconds for which, and after which, the provider's list shows a create.
         image_input: the model's own name of the start frame, filled in when the create is prepared.
+        image_in_list: whether the model takes a list of images there.
         object_stems: object keys without extension, one per output, fixed before anything is paid.
         expected_size, expected_duration, expected_fps: what should come out, where the model's data tell.
         parts: the outputs on their way into the storage.
@@ -274,6 +287,7 @@ class Job(Record):
     find_lag: float = 0
     object_stems: tuple[str, ...] = ()
     image_input: str = ""
+    image_in_list: bool = False
     price: Price | None = None
     expected_size: Size | None = None
     expected_duration: float | None = None

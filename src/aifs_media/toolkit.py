@@ -95,6 +95,8 @@ class HttpProvider:
         capabilities: what the provider can do without asking it.
         delivery_hosts: hosts that outputs come from; "*." allows any name below. Others are fetched too, unless
             strict hosts are asked for; this list never decides where the key goes.
+        data_uri_limit: bytes up to which an input file goes inside the request, as a data URI.
+        reads_urls: whether the provider fetches input files from URLs.
         refusal_statuses: statuses of a create, besides 4xx, after which the vendor documents that nothing was accepted.
 
     `NAME_BASE_URL` and `NAME_DELIVERY_HOSTS` in the environment override the two addresses.
@@ -111,6 +113,8 @@ class HttpProvider:
     capabilities: Sequence[Capability] = ()
     delivery_hosts: tuple[str, ...] = ()
     refusal_statuses: ClassVar[frozenset[int]] = frozenset({503})
+    data_uri_limit: int = 256 * 1024
+    reads_urls: bool = True
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from aifs_media.errors import RequestRejectedError
@@ -81,24 +80,3 @@ def create_headers(request: MediaRequest, *, hold: int) -> dict[str, str]:
     if hold:
         headers["prefer"] = f"wait={hold}"
     return headers
-
-
-class Multipart(NamedTuple):
-    """A body of `multipart/form-data` and its Content-Type."""
-
-    media_type: str
-    content: bytes
-
-
-def upload_body(data: bytes, *, media_type: str, name: str) -> Multipart:
-    """Return the body of `POST /files`. A file name may have 255 bytes."""
-    boundary = uuid.uuid4().hex
-    quoted = re.sub(r'[\r\n"\\]', "_", name).encode()[:255].decode("utf-8", "ignore")
-    head = (
-        f"--{boundary}\r\n"
-        f'Content-Disposition: form-data; name="content"; filename="{quoted}"\r\n'
-        f"Content-Type: {media_type or 'application/octet-stream'}\r\n\r\n"
-    )
-    return Multipart(
-        f"multipart/form-data; boundary={boundary}", head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
-    )

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
 from urllib.parse import quote
 
+from aifs_media._forms import FormFile, multipart_form
 from aifs_media._retry import retrying
 from aifs_media._secrets import redact
 from aifs_media.errors import JobNotFoundError, RequestRejectedError
@@ -289,13 +290,13 @@ class ReplicateProvider(HttpProvider):
 
     async def upload(self, data: bytes, *, media_type: str, name: str) -> InputRef:
         """Upload an input, which Replicate keeps for a day and only its own models can read. Below 100 MB."""
-        body = requests.upload_body(data, media_type=media_type, name=name)
+        form = multipart_form({}, [FormFile("content", name, media_type, data)])
         answer = await retrying(
             lambda: self.answer(
                 "POST",
                 "/files",
-                content=body.content,
-                headers={"content-type": body.media_type},
+                content=form.content,
+                headers={"content-type": form.media_type},
                 timeout=UPLOAD_TIMEOUT,
                 costs=False,
             )

@@ -1,0 +1,84 @@
+"""A webhook has come: it is checked, claimed, and wakes the job that it is about. What became of the job is asked, not believed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aifs_media._told import named_job, with_ref
+from aifs_media.errors import LedgerError, StaleJobError, WebhookRefusedError
+from aifs_media.protocols import WebhookVerifier, role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aifs_media._wakeups import Wakeups
+    from aifs_media.protocols import Ledger, MediaProvider
+    from aifs_media.records import Job, WebhookNote
+
+TRIES = 5
+"""How often the row is read again because somebody changed it between reading and writing."""
+
+log = logging.getLogger("aifs_media.webhooks")
+
+
+async def receive(
+    provider: MediaProvider, *, ledger: Ledger, wakeups: Wakeups, headers: Mapping[str, str], body: bytes
+) -> bool:
+    """Take a webhook; False if it came before. One about a job that this ledger does not know changes nothing.
+
+    Raises:
+        WebhookRefusedError: it is not from the provider, too old, too large or not readable; or the provider sends none.
+        MediaError: it could not be checked or recorded, so that it should be sent again.
+    """
+    verifier = role(provider, WebhookVerifier)
+    if verifier is None:
+        raise WebhookRefusedError(f"The provider {provider.name!r} sends no webhooks.", provider=provider.name)
+    note = await verifier.verify_webhook(headers, body)
+    delivery_id = f"{provider.name}:{note.delivery_id}"
+    for _ in range(TRIES):
+        job = await _job_of(note, provider, ledger)
+        if job is None:
+            log.info("a webhook is about no job of this ledger", extra={"provider": provider.name})
+            return True
+        told = with_ref(job, note.ref)
+        try:
+            fresh = await ledger.claim_delivery(
+                delivery_id, job=told, expected_version=None if told is None else job.version
+            )
+        except StaleJobError:
+            continue
+        if fresh:
+            _log(job, told, note)
+            wakeups.wake((job.namespace, job.job_id))
+        return fresh
+    raise LedgerError(
+        "A webhook could not be recorded, since its job's row kept changing.",
+        hint="It will be sent again.",
+        provider=provider.name,
+        retryable=True,
+    )
+
+
+async def _job_of(note: WebhookNote, provider: MediaProvider, ledger: Ledger) -> Job | None:
+    """Return the job that holds the ref, or else the one that the webhook's address names."""
+    holder = await ledger.find_by_ref(provider.name, note.ref)
+    if holder is not None:
+        return holder
+    named = named_job(note.job)
+    if named is None:
+        return None
+    namespace, job_id = named
+    job = await ledger.load(job_id, namespace=namespace)
+    return job if job is not None and job.provider == provider.name else None
+
+
+def _log(job: Job, told: Job | None, note: WebhookNote) -> None:
+    fields = {
+        "job_id": job.job_id, "namespace": job.namespace, "provider": job.provider, "model": job.request.model,
+        "step": "webhook",
+    }  # fmt: skip
+    if told is not None:
+        log.info("accepted, ref %s, told by a webhook", note.ref, extra=fields)
+    elif job.ref not in {None, note.ref}:
+        log.warning("a webhook tells of %s, and the job is %s at the provider", note.ref, job.ref, extra=fields)

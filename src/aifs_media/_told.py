@@ -1,0 +1,89 @@
+"""What a webhook tells of a job whose create is not answered yet: the provider's ref. Pure.
+
+The webhook writes the ref into the job's row while somebody else, who waits for the create's answer or looks for a lost one, works
+from the row as it was before. These functions reconcile the two: a ref that was told is never lost and never sent again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+
+from aifs_media.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pydantic import JsonValue
+
+    from aifs_media.records import Attempt, Job
+
+NOT_KNOWN_YET = frozenset({"new", "intent", "unknown", "uncertain"})
+"""Stages of a job whose create may have been accepted without our knowing."""
+
+
+class RefToldError(Exception):
+    """What was about to be recorded is no longer true: a webhook has told meanwhile that the create was accepted."""
+
+
+def webhook_url(base: str, *, provider: str, namespace: str, job_id: str, trusted_hosts: Collection[str]) -> str:
+    """Return the address that a provider is given with a create: the configured one, its name, and the job's in the query.
+
+    Raises:
+        ConfigurationError: the configured address is not https.
+    """
+    parts = urlsplit(base)
+    if not parts.netloc or not (parts.scheme == "https" or (parts.scheme == "http" and parts.netloc in trusted_hosts)):
+        raise ConfigurationError(
+            f"MEDIA_WEBHOOK_URL with the scheme {parts.scheme!r} cannot be given to a provider.",
+            hint="Give the https address at which webhook_app is reached from outside.",
+        )
+    job = urlencode({"job": job_name(namespace, job_id)})
+    query = f"{parts.query}&{job}" if parts.query else job
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(provider)}", query, ""))
+
+
+def job_name(namespace: str, job_id: str) -> str:
+    """Return namespace and id as one text."""
+    return f"{quote(namespace, safe='')}/{quote(job_id, safe='')}"
+
+
+def named_job(name: str) -> tuple[str, str] | None:
+    """Return namespace and id of a job's name, or None where it is no name."""
+    namespace, slash, job_id = name.partition("/")
+    return (unquote(namespace), unquote(job_id)) if slash and job_id else None
+
+
+def with_ref(job: Job, ref: JsonValue) -> Job | None:
+    """Return the job with its last create accepted under that ref; None where the row knows how its create ended."""
+    if job.stage not in NOT_KNOWN_YET or not job.attempts or job.ref is not None:
+        return None
+    *before, last = job.attempts
+    accepted = last.model_copy(update={"outcome": "accepted", "ref": ref})
+    return job.model_copy(update={"stage": "submitted", "attempts": (*before, accepted)})
+
+
+def told_meanwhile(ours: Job, latest: Job | None) -> bool:
+    """Return whether the row differs from ours in nothing but the ref that a webhook told."""
+    return (
+        latest is not None
+        and latest.version == ours.version + 1
+        and latest.stage == "submitted"
+        and latest.ref is not None
+        and ours.ref is None
+        and [attempt.submit_key for attempt in latest.attempts] == [attempt.submit_key for attempt in ours.attempts]
+    )
+
+
+def updates_on_told(updates: dict[str, object], told: Job) -> dict[str, object]:
+    """Return the changes that somebody who did not know the ref wanted to make, as they are right now that it is known.
+
+    Raises:
+        RefToldError: they said that the create was not accepted, or that nobody knows.
+    """
+    if updates.get("stage") in NOT_KNOWN_YET:
+        raise RefToldError
+    attempts = cast("tuple[Attempt, ...]", updates.get("attempts", ()))
+    if attempts and attempts[-1].ref is None:
+        return {**updates, "attempts": (*attempts[:-1], attempts[-1].model_copy(update={"ref": told.ref}))}
+    return updates

@@ -1,0 +1,1 @@
+"""Parts that connect the library to others' frameworks. Each needs an extra of its own."""

@@ -1,0 +1,109 @@
+"""A small ASGI app that receives providers' webhooks. Needs the extra `web`: `pip install 'aifs-media[web]'`.
+
+It runs alone under any ASGI server, or mounted in a larger application:
+
+    app.mount("/webhooks", webhook_app(media))
+
+MEDIA_WEBHOOK_URL is then `https://your.host/webhooks`; what providers are given is that, their name, and the job's.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+
+from aifs_media._webhooks import BODY_LIMIT
+from aifs_media.errors import MediaError, UnknownProviderError, WebhookRefusedError
+
+try:
+    from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
+    from starlette.routing import Route
+except ModuleNotFoundError as error:
+    message = f"Webhooks need {error.name!r}, which is not installed. Run: pip install 'aifs-media[web]'"
+    raise ModuleNotFoundError(message, name=error.name) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+READ_LIMIT = 10.0
+"""Seconds within which a webhook's body must have arrived."""
+
+log = logging.getLogger("aifs_media.web")
+
+
+class Receiver(Protocol):
+    """What the app needs of a MediaGenerator."""
+
+    async def receive_webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Check a webhook and act on it; False if it came before."""
+        ...
+
+
+def webhook_app(media: Receiver) -> Starlette:
+    """Return an ASGI app that answers `POST /{provider}`.
+
+    It answers 204 to a webhook that was accepted or came before, 401 to one that is not from the provider, 404 where there is
+    no such provider, 408 and 413 where the body does not end in time or at 1 MiB, and 503 where the webhook could not be
+    checked or recorded, so that the provider sends it again.
+
+    Args:
+        media: the generator whose jobs the webhooks are about. It must belong to the event loop that serves the app. Enter it
+            with `async with` around the server, or connections are opened anew for every webhook.
+    """
+
+    async def receive(request: Request) -> Response:
+        return Response(status_code=await _receive(media, request))
+
+    return Starlette(routes=[Route("/{provider}", receive, methods=["POST"])])
+
+
+async def _receive(media: Receiver, request: Request) -> int:
+    provider = str(request.path_params["provider"])
+    try:
+        with anyio.fail_after(READ_LIMIT):
+            body = await _body(request)
+    except TimeoutError:
+        return 408
+    except ClientDisconnect:
+        # Nobody reads the answer; an unfinished body must not be taken for a whole one.
+        return 400
+    if body is None:
+        return 413
+    try:
+        await media.receive_webhook(provider, _headers(request), body)
+    except WebhookRefusedError as error:
+        log.info("webhook refused: %s", error.message, extra={"provider": provider})
+        return 401
+    except UnknownProviderError:
+        return 404
+    except MediaError as error:
+        log.warning("webhook not taken: %s", error.code, extra={"provider": provider})
+        return 503
+    return 204
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return the body as it arrived, or None where it is too large; not more than that is ever read."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced[:20]) > BODY_LIMIT:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers, repeated ones joined as HTTP says, so that none of them is silently left out."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
