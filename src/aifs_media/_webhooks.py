@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
-SECRET_PREFIX = "whsec_"
+KEY_PREFIX = "whsec_"
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a body; a larger one is refused before anything is computed on it."""
@@ -58,14 +58,14 @@ def signing_key(secret: str) -> bytes:
     Raises:
         ConfigurationError: it is not one, or too short to be safe. The message does not show it.
     """
-    encoded = secret.removeprefix(SECRET_PREFIX)
+    encoded = secret.removeprefix(KEY_PREFIX)
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
         key = b""
-    if not secret.startswith(SECRET_PREFIX) or len(key) < SHORTEST_KEY:
+    if not secret.startswith(KEY_PREFIX) or len(key) < SHORTEST_KEY:
         raise ConfigurationError(
-            f"A webhook secret is not {SECRET_PREFIX!r} and {SHORTEST_KEY} or more bytes in base64.",
+            f"A webhook secret is not {KEY_PREFIX!r} and {SHORTEST_KEY} or more bytes in base64.",
             hint="Copy it whole from where it was made.",
         )
     return key

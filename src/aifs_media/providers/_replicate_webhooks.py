@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-SECRET_PATH = "/webhooks/default/secret"
+SIGNING_KEY_PATH = "/webhooks/default/secret"
 EVENTS = ["completed"]
 """What a create asks to be told. Only this one is repeated when it does not arrive."""
 
@@ -106,7 +106,7 @@ class ReplicateWebhooks:
 
     async def _fetch(self) -> str:
         self._fetch_again_at = time.monotonic() + FETCH_AGAIN_AFTER_FAILURE
-        answer = await self._call("GET", SECRET_PATH)
+        answer = await self._call("GET", SIGNING_KEY_PATH)
         key = answer.get("key") if isinstance(answer, dict) else None
         try:
             signing_key(key if isinstance(key, str) else "")
