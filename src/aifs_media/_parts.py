@@ -13,8 +13,10 @@ import anyio
 from aifs_media._clock import SystemClock
 from aifs_media._files import FileClient
 from aifs_media._keys import KeyTemplate
+from aifs_media._notify import Notifier
 from aifs_media._registry import make_ledger, make_provider, make_storage, provider_names
 from aifs_media._urlguard import URLGuard
+from aifs_media._wakeups import Wakeups
 from aifs_media.errors import ConfigurationError, MediaError
 from aifs_media.protocols import Delivering, role
 from aifs_media.settings import Settings
@@ -52,6 +54,8 @@ class Parts:
         self.clock: Clock = clock or SystemClock()
         self.ledger: Ledger = ledger if ledger is not None else make_ledger(self.settings)
         self.template = KeyTemplate(self.settings.text("MEDIA_KEY_TEMPLATE"), prefix=self._prefix())
+        self.wakeups = Wakeups()
+        self.notifier = Notifier(self.settings, clock=self.clock)
         self._storage = storage
         self._providers: dict[str, MediaProvider] = {provider.name: provider for provider in providers}
         self._files: dict[str, FileClient] = {}

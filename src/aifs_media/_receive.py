@@ -1,4 +1,4 @@
-"""A webhook has come: it is checked, claimed, and wakes the job that it is about. What became of the job is asked, not believed."""
+"""A webhook has come: it is checked, claimed, and tells which job moved. What became of the job is asked, not believed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from aifs_media.protocols import WebhookVerifier, role
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aifs_media._wakeups import Wakeups
     from aifs_media.protocols import Ledger, MediaProvider
     from aifs_media.records import Job, WebhookNote
 
@@ -22,10 +21,8 @@ TRIES = 5
 log = logging.getLogger("aifs_media.webhooks")
 
 
-async def receive(
-    provider: MediaProvider, *, ledger: Ledger, wakeups: Wakeups, headers: Mapping[str, str], body: bytes
-) -> bool:
-    """Take a webhook; False if it came before. One about a job that this ledger does not know changes nothing.
+async def receive(provider: MediaProvider, *, ledger: Ledger, headers: Mapping[str, str], body: bytes) -> Job | None:
+    """Take a webhook and return the job it is about, as it stands now; None if it came before, or is about no job of this ledger.
 
     Raises:
         WebhookRefusedError: it is not from the provider, too old, too large or not readable; or the provider sends none.
@@ -40,18 +37,17 @@ async def receive(
         job = await _job_of(note, provider, ledger)
         if job is None:
             log.info("a webhook is about no job of this ledger", extra={"provider": provider.name})
-            return True
+            return None
         told = with_ref(job, note.ref)
+        version = None if told is None else job.version
         try:
-            fresh = await ledger.claim_delivery(
-                delivery_id, job=told, expected_version=None if told is None else job.version
-            )
+            fresh = await ledger.claim_delivery(delivery_id, job=told, expected_version=version)
         except StaleJobError:
             continue
-        if fresh:
-            _log(job, told, note)
-            wakeups.wake((job.namespace, job.job_id))
-        return fresh
+        if not fresh:
+            return None
+        _log(job, told, note)
+        return await ledger.load(job.job_id, namespace=job.namespace)
     raise LedgerError(
         "A webhook could not be recorded, since its job's row kept changing.",
         hint="It will be sent again.",
@@ -80,5 +76,5 @@ def _log(job: Job, told: Job | None, note: WebhookNote) -> None:
     }  # fmt: skip
     if told is not None:
         log.info("accepted, ref %s, told by a webhook", note.ref, extra=fields)
-    elif job.ref not in {None, note.ref}:
+    elif job.ref is not None and job.ref != note.ref:
         log.warning("a webhook tells of %s, and the job is %s at the provider", note.ref, job.ref, extra=fields)

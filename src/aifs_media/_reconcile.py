@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from aifs_media._outcome import record
 from aifs_media._retry import ATTEMPTS
+from aifs_media._told import RefToldError
 from aifs_media.errors import MediaError, SubmissionUncertainError
 from aifs_media.protocols import Cancellable, Findable, role
+from aifs_media.records import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,21 +43,47 @@ async def reconcile(
     """Find out what became of the last attempt.
 
     Returns:
-        The state of the job that was adopted; or None if the create was provably not accepted, so that it may be sent again.
+        The state of the job that was adopted, or that a webhook tells of; or None if the create was provably not accepted, so
+        that it may be sent again.
 
     Raises:
         SubmissionUncertainError: it cannot be told (yet). Where looking again later makes sense, the row stays "unknown".
     """
-    findable, job = role(provider, Findable), row.job
-    if findable is None or not job.find_window:
+    try:
+        findable = role(provider, Findable)
+        if findable is not None and row.job.find_window:
+            return await _look_for(row, findable, provider=provider, ledger=ledger, reason=reason, deadline=deadline)
+        if row.job.request.webhook:
+            await _wait_to_be_told(row, deadline)
         await _give_up_or_retry(row, reason)
-        return None
+    except RefToldError:
+        return Pending(ref=row.job.ref, poll_after=0)
+    return None
+
+
+async def _wait_to_be_told(row: JobRow, deadline: Deadline) -> None:
+    """Wait for a webhook that tells the ref, for as long as the caller waits. Raises RefToldError when it has come."""
+    while True:
+        if await row.was_told():
+            raise RefToldError
+        now = row.clock.monotonic()
+        if deadline.remaining(now) <= 0:
+            return
+        await row.sleep(deadline.clip(WAITS[-1], now))
+
+
+async def _look_for(
+    row: JobRow, findable: Findable, *, provider: MediaProvider, ledger: Ledger, reason: str, deadline: Deadline
+) -> State | None:
+    job = row.job
     attempt = job.attempts[-1]
     since = attempt.started_at - timedelta(seconds=CLOCK_SKEW)
     visible_by = attempt.send_by + timedelta(seconds=CREATE_LIMIT + job.find_lag)
     forgotten_at = attempt.started_at + timedelta(seconds=job.find_window)
     looks = 0
     while True:
+        if await row.was_told():
+            raise RefToldError
         began = row.clock.now()
         found = await _look(row, findable, ledger, since)
         if found:
@@ -75,7 +103,7 @@ async def reconcile(
         if deadline.remaining(row.clock.monotonic()) <= wait:
             hint = "It was not sent again. resume(job) looks for it once more, and knows more a few minutes later."
             raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
-        await row.clock.sleep(wait)
+        await row.sleep(wait)
 
 
 async def _look(row: JobRow, findable: Findable, ledger: Ledger, since: datetime) -> Sequence[Found] | None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from aifs_media import events
+from aifs_media._told import told_meanwhile, updates_on_told
+from aifs_media.errors import StaleJobError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aifs_media._wakeups import Wakeups
     from aifs_media.errors import MediaError
     from aifs_media.protocols import Clock, Ledger
     from aifs_media.records import Job, Part
@@ -30,13 +33,21 @@ class JobRow:
     """
 
     def __init__(
-        self, job: Job, *, ledger: Ledger, clock: Clock, on_event: OnEvent | None, fence: int | None = None
+        self,
+        job: Job,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        wakeups: Wakeups,
+        on_event: OnEvent | None,
+        fence: int | None = None,
     ) -> None:
         self.job = job
         self.clock = clock
         self.lease_lost = False
         self._fence = fence
         self._ledger = ledger
+        self._wakeups = wakeups
         self._on_event = on_event
         self._began = clock.monotonic()
         self._seq = 0
@@ -44,7 +55,12 @@ class JobRow:
         self._lock = anyio.Lock()
 
     async def change(self, **updates: object) -> None:
-        """Write the job with these fields changed; durable when this returns. Raises StaleJobError."""
+        """Write the job with these fields changed; durable when this returns.
+
+        Raises:
+            StaleJobError: somebody else has changed it.
+            RefToldError: a webhook has told meanwhile that the create was accepted; `job` says so now.
+        """
         async with self._lock:
             await self._write(updates)
 
@@ -55,8 +71,33 @@ class JobRow:
             await self._write({"parts": parts, "stage": "storing"})
 
     async def _write(self, updates: dict[str, object]) -> None:
+        try:
+            await self._update(updates)
+        except StaleJobError:
+            if not await self._learn():
+                raise
+            await self._update(updates_on_told(updates, self.job))
+
+    async def _update(self, updates: dict[str, object]) -> None:
         changed = self.job.model_copy(update=updates)
         self.job = await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
+
+    async def was_told(self) -> bool:
+        """Look whether a webhook has told the provider's ref; if so, the job is submitted."""
+        async with self._lock:
+            return await self._learn()
+
+    async def _learn(self) -> bool:
+        latest = await self._ledger.load(self.job.job_id, namespace=self.job.namespace)
+        if latest is None or not told_meanwhile(self.job, latest):
+            return False
+        told = {"version": latest.version, "stage": latest.stage, "attempts": latest.attempts}
+        self.job = self.job.model_copy(update=told)
+        return True
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the clock, or until a webhook about the job comes."""
+        await self._wakeups.sleep((self.job.namespace, self.job.job_id), seconds, self.clock)
 
     def part(self, index: int) -> Part:
         """Return one part as it stands."""

@@ -14,9 +14,10 @@ from aifs_media._outcome import record
 from aifs_media._reconcile import reconcile
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._shield import finish_within, shielded
+from aifs_media._told import RefToldError
 from aifs_media.errors import MediaError, ProviderUnavailableError, StaleJobError, UnexpectedResponseError
 from aifs_media.protocols import Gated, role
-from aifs_media.records import Attempt
+from aifs_media.records import Attempt, Pending
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -50,9 +51,9 @@ async def submit(
         request = await _prepared(row, provider, storage)
         started = row.clock.monotonic()
         try:
-            async with _gate(provider):
-                await _intend(row)
-                return await finish_within(CREATE_GRACE, functools.partial(_send, row, provider, request))
+            return await _intend_and_send(row, provider, request)
+        except RefToldError:
+            return Pending(ref=row.job.ref, poll_after=0)
         except _AnswerLostError as lost:
             state = await reconcile(row, provider=provider, ledger=ledger, reason=lost.reason, deadline=deadline)
             if state is not None:
@@ -66,6 +67,12 @@ async def submit(
             await row.clock.sleep(wait)
         finally:
             row.job = row.job.model_copy(update={"timings": row.timed("submit", row.clock.monotonic() - started)})
+
+
+async def _intend_and_send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> State:
+    async with _gate(provider):
+        await _intend(row)
+        return await finish_within(CREATE_GRACE, functools.partial(_send, row, provider, request))
 
 
 async def _prepared(row: JobRow, provider: MediaProvider, storage: Storage) -> MediaRequest:
@@ -120,7 +127,8 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         await _note_attempt(row, "unknown", outcome="unknown", reason=type(error).__name__)
         raise _AnswerLostError(f"{type(error).__name__} in the provider {provider.name!r}") from error
     except BaseException:
-        await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))
+        with contextlib.suppress(RefToldError):
+            await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))
         raise
     await record(row, state)
     return state

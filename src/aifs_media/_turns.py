@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from aifs_media._row import OnEvent
+    from aifs_media._wakeups import Wakeups
     from aifs_media.protocols import Clock, Ledger
     from aifs_media.records import Job, Lease
 
@@ -33,9 +34,10 @@ RELEASE_LIMIT = 5.0
 class Turns:
     """Hands out jobs to workers, one at a time each."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock, on_event: OnEvent | None) -> None:
+    def __init__(self, *, ledger: Ledger, clock: Clock, wakeups: Wakeups, on_event: OnEvent | None) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._wakeups = wakeups
         self._on_event = on_event
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
         self._running: dict[tuple[str, str], tuple[anyio.Lock, int]] = {}
@@ -81,7 +83,10 @@ class Turns:
 
     async def _row(self, job: Job, fence: int | None = None) -> JobRow:
         latest = await self._ledger.load(job.job_id, namespace=job.namespace)
-        return JobRow(latest or job, ledger=self._ledger, clock=self._clock, on_event=self._on_event, fence=fence)
+        return JobRow(
+            latest or job, ledger=self._ledger, clock=self._clock, wakeups=self._wakeups, on_event=self._on_event,
+            fence=fence,
+        )  # fmt: skip
 
     async def _take(self, job: Job, patience: float) -> Lease:
         limit = Deadline.after(self._clock.monotonic(), patience)

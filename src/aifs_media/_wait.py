@@ -45,7 +45,7 @@ async def wait(
         if deadline.remaining(now) <= 0:
             return await _out_of_time(row, provider, state)
         row.tell(events.Progressed, progress=state.progress, queue_position=state.queue_position)
-        await row.clock.sleep(deadline.clip(next_wait(reads, hint=state.poll_after), now))
+        await row.sleep(deadline.clip(next_wait(reads, hint=state.poll_after), now))
         state = await _ask(row, pollable, state)
         reads += 1
     return state

@@ -28,6 +28,8 @@ class JobOptions(TypedDict, total=False):
         on_cancel: what happens at the provider when the wait ends early: "cancel" or "detach".
         on_unknown: what happens when a create's answer is lost at a provider that cannot be searched: "find" (the default) is an
             error, "retry" sends it again, up to three times in all, at the risk of paying for each.
+        notify_url: address that is told, by a webhook signed with MEDIA_NOTIFY_SECRET, when the job has ended; see
+            aifs_media.notification. By default MEDIA_NOTIFY_URL.
         job_id: your own id; the same id with the same request joins the existing job.
         namespace: whose job it is.
     """
@@ -42,6 +44,7 @@ class JobOptions(TypedDict, total=False):
     timeout: float | None
     on_cancel: OnCancel | None
     on_unknown: OnUnknown | None
+    notify_url: str | None
     job_id: str | None
     namespace: str
 

@@ -198,6 +198,26 @@ class MediaGenerator:
         async with self._jobs.parts.lease():
             return await self._jobs.cancel(await self._jobs.load(job, namespace))
 
+    async def receive_webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> Job | None:
+        """Take a webhook of a provider: it wakes the call that waits for the job, which asks the provider before it acts.
+
+        Args:
+            provider: the provider's name, as it stands in the webhook's URL.
+            headers: the request's headers, one value each; upper and lower case do not matter.
+            body: the request's body as it arrived: the signature covers these very bytes.
+
+        Returns:
+            The job where nobody in this process waits for it, so that `resume(job)` should be called; else None: it came before,
+            the job has ended, or is no job of this ledger.
+
+        Raises:
+            WebhookRefusedError: it is not from the provider, too old, too large or not readable.
+            UnknownProviderError: there is no such provider.
+            MediaError: it could not be checked or recorded; answer 503, and it is sent again.
+        """
+        async with self._jobs.parts.lease():
+            return await self._jobs.receive(provider, headers, body)
+
     # -- text ----------------------------------------------------------------------------------------------------------
 
     async def text(self, prompt: str, *, system: str = "", model: str | None = None) -> TextResult:

@@ -268,6 +268,7 @@ class Job(Record):
         expected_size, expected_duration, expected_fps: what should come out, where the model's data tell.
         parts: the outputs on their way into the storage.
         timings: seconds per step.
+        notify_url: whom to tell when it has ended.
         cancel_requested: whether the provider was, or is about to be, asked to stop.
     """
 
@@ -299,6 +300,7 @@ class Job(Record):
     emulated: bool = False
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
+    notify_url: str = Field(default="", repr=False)
     cancel_requested: bool = False
     failure: Failure | None = None
 

@@ -143,6 +143,10 @@ class SyncMediaGenerator:
         """Stop a job at its provider."""
         return self._call(lambda: self._media.cancel(job, namespace=namespace))
 
+    def receive_webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> Job | None:
+        """Take a webhook of a provider; return the job that `resume` should be called with, if there is one."""
+        return self._call(lambda: self._media.receive_webhook(provider, headers, body))
+
     # -- text ----------------------------------------------------------------------------------------------------------
 
     def text(self, prompt: str, *, system: str = "", model: str | None = None) -> TextResult:

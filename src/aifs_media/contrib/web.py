@@ -4,12 +4,14 @@ It runs alone under any ASGI server, or mounted in a larger application:
 
     app.mount("/webhooks", webhook_app(media))
 
-MEDIA_WEBHOOK_URL is then `https://your.host/webhooks`; what providers are given is that, their name, and the job's.
+MEDIA_WEBHOOK_URL is then `https://your.host/webhooks`; what providers are given is that, their name, and the job's. A job that a
+call of this process waits for is woken; one that nobody waits for is brought to its end here, after the answer.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -19,6 +21,7 @@ from aifs_media.errors import MediaError, UnknownProviderError, WebhookRefusedEr
 
 try:
     from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
     from starlette.routing import Route
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from aifs_media.records import Asset, Job
+
+JOBS_AT_ONCE = 16
+"""Jobs that the app brings to their ends at one time; others wait, and are not forgotten: the ledger has them."""
+
 READ_LIMIT = 10.0
 """Seconds within which a webhook's body must have arrived."""
 
@@ -40,8 +48,12 @@ log = logging.getLogger("aifs_media.web")
 class Receiver(Protocol):
     """What the app needs of a MediaGenerator."""
 
-    async def receive_webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Check a webhook and act on it; False if it came before."""
+    async def receive_webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> Job | None:
+        """Check a webhook and act on it; return the job to go on with, if there is one."""
+        ...
+
+    async def resume(self, job: Job | str) -> list[Asset]:
+        """Bring a job to its end."""
         ...
 
 
@@ -56,36 +68,46 @@ def webhook_app(media: Receiver) -> Starlette:
         media: the generator whose jobs the webhooks are about. It must belong to the event loop that serves the app. Enter it
             with `async with` around the server, or connections are opened anew for every webhook.
     """
+    places = anyio.CapacityLimiter(JOBS_AT_ONCE)
+
+    async def finish(job: Job) -> None:
+        try:
+            async with places:
+                await media.resume(job)
+        except MediaError as error:
+            log.warning(
+                "the job was not finished: %s", error.code, extra={"job_id": job.job_id, "namespace": job.namespace}
+            )
 
     async def receive(request: Request) -> Response:
-        return Response(status_code=await _receive(media, request))
+        status, job = await _receive(media, request)
+        return Response(status_code=status, background=None if job is None else BackgroundTask(finish, job))
 
     return Starlette(routes=[Route("/{provider}", receive, methods=["POST"])])
 
 
-async def _receive(media: Receiver, request: Request) -> int:
+async def _receive(media: Receiver, request: Request) -> tuple[int, Job | None]:
     provider = str(request.path_params["provider"])
     try:
         with anyio.fail_after(READ_LIMIT):
             body = await _body(request)
     except TimeoutError:
-        return 408
+        return 408, None
     except ClientDisconnect:
         # Nobody reads the answer; an unfinished body must not be taken for a whole one.
-        return 400
+        return 400, None
     if body is None:
-        return 413
+        return 413, None
     try:
-        await media.receive_webhook(provider, _headers(request), body)
+        return 204, await media.receive_webhook(provider, _headers(request), body)
     except WebhookRefusedError as error:
         log.info("webhook refused: %s", error.message, extra={"provider": provider})
-        return 401
+        return 401, None
     except UnknownProviderError:
-        return 404
+        return 404, None
     except MediaError as error:
         log.warning("webhook not taken: %s", error.code, extra={"provider": provider})
-        return 503
-    return 204
+        return 503, None
 
 
 async def _body(request: Request) -> bytes | None:
@@ -94,10 +116,11 @@ async def _body(request: Request) -> bytes | None:
     if announced.isdecimal() and int(announced[:20]) > BODY_LIMIT:
         return None
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            return None
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                return None
     return bytes(body)
 
 

@@ -21,6 +21,7 @@ from aifs_media.providers import _replicate_states as states
 from aifs_media.providers._data import load_capabilities, load_data
 from aifs_media.providers._replicate_refusals import BILLING_URL, refusal
 from aifs_media.providers._replicate_requests import ModelName
+from aifs_media.providers._replicate_webhooks import ReplicateWebhooks, webhook_members
 from aifs_media.records import Check, utc_now
 from aifs_media.toolkit import (
     Found,
@@ -34,12 +35,13 @@ from aifs_media.toolkit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from typing import Self
 
     from aifs_media.providers._replicate_schemas import PublishedModel
     from aifs_media.providers._replicate_states import Prediction
-    from aifs_media.records import Kind
+    from aifs_media.records import Kind, WebhookNote
     from aifs_media.toolkit import Answer, Capability, Failed, JsonValue, MediaRequest
 
 CREATE_TIMEOUT = 30.0
@@ -75,7 +77,7 @@ class _Create(NamedTuple):
 class ReplicateProvider(HttpProvider):
     """Speaks to Replicate. A job's ref is the prediction's id.
 
-    The roles: `Pollable`, `Cancellable`, `Findable`, `Catalogue`, `InputUploader`, `Checkable`.
+    The roles: `Pollable`, `Cancellable`, `Findable`, `Catalogue`, `InputUploader`, `WebhookVerifier`, `Checkable`.
     """
 
     name = "replicate"
@@ -96,10 +98,19 @@ class ReplicateProvider(HttpProvider):
         base_url: str = "",
         delivery_hosts: Sequence[str] = (),
         trusted_hosts: Sequence[str] = (),
+        webhook_secret: str = "",
     ) -> None:
         super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
         self._creates: dict[str, _Create] = {}
         self._published: dict[ModelName, tuple[float, PublishedModel]] = {}
+        self.webhooks = ReplicateWebhooks(secret=webhook_secret, call=self.call)
+
+    @classmethod
+    def from_settings(cls, environ: Mapping[str, str]) -> Self:
+        """Build the provider from environment names, REPLICATE_WEBHOOK_SECRET among them."""
+        provider = super().from_settings(environ)
+        provider.webhooks = ReplicateWebhooks(secret=environ.get("REPLICATE_WEBHOOK_SECRET", ""), call=provider.call)
+        return provider
 
     # -- a job's life --------------------------------------------------------------------------------------------------
 
@@ -120,7 +131,7 @@ class ReplicateProvider(HttpProvider):
             answer = await self.answer(
                 "POST",
                 "/predictions",
-                json={"version": runs_as, "input": request.inputs},
+                json={"version": runs_as, "input": request.inputs, **webhook_members(request.webhook)},
                 headers=requests.create_headers(request, hold=hold),
                 timeout=hold + HELD_MARGIN if hold else CREATE_TIMEOUT,
             )
@@ -184,6 +195,15 @@ class ReplicateProvider(HttpProvider):
             hint="Look for the prediction at https://replicate.com/predictions.",
             provider=self.name,
         )
+
+    async def verify_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookNote:
+        """Check a webhook's signature, with the configured secret or the account's, and read which prediction it is about.
+
+        Raises:
+            WebhookRefusedError: it is not from this account, too old, or not readable.
+            MediaError: the account's secret could not be had.
+        """
+        return await self.webhooks.verify(headers, body)
 
     def _found(self, prediction: Prediction, answer: Answer) -> Found:
         return Found(
