@@ -24,6 +24,7 @@ SETTINGS_PREFIXES = (
     "POE_",
     "R2_",
     "REPLICATE_",
+    "RUNWAY",
     "S3_",
     "TEXT_",
     "VIDEO_",

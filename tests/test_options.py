@@ -187,3 +187,11 @@ def test_sizes_in_other_spellings() -> None:
     wide = model_inputs(ask(SIZE_OBJECT, size=Size(width=640, height=480)), SIZE_OBJECT)
     assert wide.values["image_size"] == {"width": 640, "height": 480}
     assert model_inputs(ask(SIZE_OBJECT), SIZE_OBJECT).size == Size(width=1024, height=768)
+
+
+def test_a_start_image_said_twice_is_refused() -> None:
+    """The image gets its value later, and must not silently take the place of the one in options."""
+    options = {"start_image": "https://x.example/b.png"}
+    with pytest.raises(UnsupportedOptionError, match="say the same thing twice"):
+        model_inputs(ask(CLIP, image=InputFile(url="https://x.example/a.png"), options=options), CLIP)
+    assert model_inputs(ask(CLIP, options=options), CLIP).values["start_image"] == options["start_image"]

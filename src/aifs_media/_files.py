@@ -1,4 +1,4 @@
-"""Fetches outputs from addresses that a provider named: every address is judged, and nothing is sent along that is not asked for.
+"""Fetches outputs from addresses that a provider named, and sends inputs there: every address is judged, no key goes along.
 
 Built on httpcore, on which httpx stands: a pool of its own knows no proxies, cookies, redirects or environment, and does not
 log URLs, whose queries may be signed.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aifs_media._urlguard import CheckedURL, URLGuard
 
 CONNECTIONS = 16
+PIECE = 64 * 1024
 
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -80,6 +81,29 @@ class FileClient:
             UnsafeURLError: the guard refuses an address that the host resolves to.
             DownloadError: no answer; retryable.
         """
+        return await self._send("GET", target, headers=headers, content=None, stall_timeout=stall_timeout)
+
+    async def post(self, target: CheckedURL, *, media_type: str, content: bytes, stall_timeout: float) -> int:
+        """POST bytes to a URL that the guard has checked, and return the status. Redirects are not followed.
+
+        Raises:
+            UnsafeURLError: the guard refuses an address that the host resolves to.
+            DownloadError: no answer; retryable.
+        """
+        headers = {"content-type": media_type, "content-length": str(len(content))}
+        answer = await self._send("POST", target, headers=headers, content=content, stall_timeout=stall_timeout)
+        await answer.aclose()
+        return answer.status
+
+    async def _send(
+        self,
+        method: str,
+        target: CheckedURL,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        stall_timeout: float,
+    ) -> FileAnswer:
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
                 ssl_context=ssl_context(),
@@ -91,9 +115,10 @@ class FileClient:
         host = target.url.partition("://")[2].partition("/")[0]
         sent = {"host": host, "user-agent": user_agent(), "accept": "*/*", "accept-encoding": "identity", **headers}
         request = httpcore.Request(
-            "GET",
+            method,
             url,
             headers=list(sent.items()),
+            content=None if content is None else _pieces(content),
             extensions={"timeout": {"connect": CONNECT_TIMEOUT, "read": stall_timeout, "write": stall_timeout}},
         )
         try:
@@ -106,6 +131,12 @@ class FileClient:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    """Yield bytes in pieces, so that a time-out of writing counts for each of them and not for all."""
+    for start in range(0, len(content), PIECE):
+        yield content[start : start + PIECE]
 
 
 def _broken_off(error: Exception) -> DownloadError:

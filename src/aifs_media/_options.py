@@ -265,8 +265,11 @@ class _Inputs:
         self.values[name] = self.fit("output_format", name, value)
 
     def put_options(self) -> None:
+        # The start image gets its value later, when it is prepared.
         taken = {
-            own: common for common, own in self.capability.names.items() if own in self.values and self.asked(common)
+            own: common
+            for common, own in self.capability.names.items()
+            if (own in self.values or common == "image") and self.asked(common)
         }
         for name, value in self.request.options.items():
             if name in taken:

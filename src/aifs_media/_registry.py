@@ -24,6 +24,7 @@ STORAGES_GROUP = "aifs_media.storages"
 BUILT_IN_PROVIDERS: dict[str, str] = {
     "poe": "aifs_media.providers.poe:PoeProvider",
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
+    "runway": "aifs_media.providers.runway:RunwayProvider",
 }
 BUILT_IN_STORAGES = ("local", "memory", "r2", "s3")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aifs_media import events
 from aifs_media._outcome import record
 from aifs_media._poll import Deadline, next_wait
-from aifs_media.errors import GenerationTimeoutError, MediaError, UnexpectedResponseError
+from aifs_media.errors import GenerationTimeoutError, JobNotFoundError, MediaError, UnexpectedResponseError
 from aifs_media.protocols import Cancellable, Pollable, role
 from aifs_media.records import Failed, Pending, Succeeded
 
@@ -69,9 +69,20 @@ async def poll(pollable: Pollable, ref: JsonValue) -> State:
         ) from error
 
 
+async def _look(row: JobRow, pollable: Pollable, ref: JsonValue) -> State:
+    """Ask how a job stands. One that was to be cancelled, and that the provider no longer knows, is cancelled."""
+    try:
+        return await poll(pollable, ref)
+    except JobNotFoundError:
+        if not row.job.cancel_requested:
+            raise
+        message = "The provider was asked to cancel the job, and does not know it any more."
+        return Failed(reason="canceled", message=message, ref=ref)
+
+
 async def _ask(row: JobRow, pollable: Pollable, state: Pending) -> Pending | Succeeded | Failed:
     try:
-        return await poll(pollable, state.ref)
+        return await _look(row, pollable, state.ref)
     except MediaError as error:
         if not error.retryable:
             raise row.name(error) from error.__cause__
@@ -132,9 +143,9 @@ async def _settle(row: JobRow, pollable: Pollable, state: Pending, *, limit: flo
     deadline = Deadline.after(row.clock.monotonic(), limit)
     reads = 0
     while True:
-        last = await poll(pollable, state.ref)
+        last = await _look(row, pollable, state.ref)
         now = row.clock.monotonic()
         if not isinstance(last, Pending) or deadline.remaining(now) <= 0:
             return last
-        await row.clock.sleep(deadline.clip(next_wait(reads), now))
+        await row.clock.sleep(deadline.clip(next_wait(reads, hint=last.poll_after), now))
         reads += 1

@@ -34,6 +34,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("POE_API_KEY", "Poe API key", secret=True),
     Setting("POE_API_URL", "Poe API address", "https://api.poe.com/v1", aliases=("POE_BASE_URL",)),
     Setting("POE_DELIVERY_HOSTS", "hosts that Poe's outputs come from, with commas between", "*.poecdn.net"),
+    Setting("RUNWAYML_API_SECRET", "Runway API key", secret=True),
+    Setting("RUNWAYML_BASE_URL", "Runway API address", "https://api.dev.runwayml.com"),
+    Setting(
+        "RUNWAY_DELIVERY_HOSTS",
+        "hosts that Runway's outputs come from, with commas between",
+        "dnznrvs05pmza.cloudfront.net",
+    ),
     Setting("IMAGE_PROVIDER", "provider of images when no model is named", "replicate"),
     Setting("VIDEO_PROVIDER", "provider of videos when no model is named", "poe"),
     Setting("TEXT_PROVIDER", "provider of texts when no model is named", "poe"),

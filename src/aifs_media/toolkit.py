@@ -14,15 +14,19 @@ from urllib.parse import urlsplit
 import anyio
 from pydantic import JsonValue
 
+from aifs_media._files import FileClient
 from aifs_media._http import CREATES_IN_FLIGHT, READ_TIMEOUT, Answer, HttpClient, status_error
 from aifs_media._secrets import Secret, redact
+from aifs_media._urlguard import URLGuard
 from aifs_media.errors import (
     ConfigurationError,
     ContentRejectedError,
+    DownloadError,
     MediaError,
     MissingCredentialError,
     ModelRetiredError,
     PaymentRequiredError,
+    ProviderUnavailableError,
     UnexpectedResponseError,
 )
 from aifs_media.protocols import MediaProvider, Pollable
@@ -47,6 +51,8 @@ from aifs_media.records import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    from aifs_media._forms import Form
 
 __all__ = [
     "Answer",
@@ -128,15 +134,14 @@ class HttpProvider:
         self._key = Secret(api_key)
         self.base_url = (base_url or self.base_url).rstrip("/")
         self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
-        if (
-            not self.base_url.startswith("https://")
-            and self.base_url.partition("://")[2].partition("/")[0] not in trusted_hosts
-        ):
+        own_host = self.base_url.partition("://")[2].partition("/")[0]
+        if not self.base_url.startswith("https://") and own_host not in trusted_hosts:
             raise ConfigurationError(
                 f"The base URL {self.base_url!r} of {self.name!r} is not https.",
                 hint="Use https, or list exactly this host:port in MEDIA_TRUSTED_HOSTS.",
                 provider=self.name,
             )
+        self._trusted = frozenset(host for host in trusted_hosts if host == own_host or host in self.delivery_hosts)
         self._http: HttpClient | None = None
         self._slots: anyio.CapacityLimiter | None = None
 
@@ -241,6 +246,32 @@ class HttpProvider:
         if answer.status >= 300:
             raise self.error(answer, maybe_billed=accepted)
         return answer
+
+    async def send_form(self, url: str, form: Form) -> None:
+        """POST a form without the key to an address that the vendor named; it is judged as an output's address is.
+
+        Raises:
+            UnsafeURLError: the address must not be connected to.
+            ProviderUnavailableError: no answer, or one of status 300 and more; retryable, since a fresh address may work.
+        """
+        client = FileClient(URLGuard(trusted=self._trusted))
+        try:
+            target = client.guard.check(url)
+            status = await client.post(
+                target, media_type=form.media_type, content=form.content, stall_timeout=READ_TIMEOUT
+            )
+            problem = "" if status < 300 else f"answered HTTP {status}"
+        except DownloadError:
+            problem = "gave no answer"
+        finally:
+            await client.aclose()
+        if problem:
+            raise ProviderUnavailableError(
+                f"{self.label}'s host for uploads {problem}.",
+                hint="Try again later.",
+                provider=self.name,
+                retryable=True,
+            )
 
     def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
         """Return the typed error of an answer of status 300 and more."""

@@ -17,6 +17,9 @@ from aifs_media.testing.emulator.poe_videos import PoeVideos
 from aifs_media.testing.emulator.replicate import ReplicateService
 from aifs_media.testing.emulator.replicate_answers import error as replicate_error
 from aifs_media.testing.emulator.replicate_files import ReplicateFiles
+from aifs_media.testing.emulator.runway import RunwayService
+from aifs_media.testing.emulator.runway_answers import error as runway_error
+from aifs_media.testing.emulator.runway_uploads import RunwayUploads
 from aifs_media.testing.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -35,15 +38,18 @@ class Application:
         self._delivery_port = delivery_port
         poe = PoeService(world)
         replicate = ReplicateService(world, Webhooks(world))
+        runway_uploads = RunwayUploads(world)
         api: list[BaseRoute] = [
             *replicate.routes(),
             *ReplicateFiles(world).routes(),
             *poe.routes(),
             *PoeVideos(world, poe).routes(),
+            *RunwayService(world, runway_uploads).routes(),
+            *runway_uploads.routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)
-        self._delivery: ASGIApp = Router(DeliveryService(world).routes())
+        self._delivery: ASGIApp = Router([*runway_uploads.delivery_routes(), *DeliveryService(world).routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,7 +63,9 @@ class Application:
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = replicate_error(404) if scope["path"].startswith("/replicate/") else PlainTextResponse("Not Found", 404)
+    service = scope["path"].split("/")[1]
+    errors = {"replicate": replicate_error, "runway": runway_error}
+    answer = errors[service](404) if service in errors else PlainTextResponse("Not Found", 404)
     await answer(scope, receive, send)
 
 

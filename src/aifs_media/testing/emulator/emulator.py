@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 REPLICATE_TOKEN = "r8_emulated0000000000000000000000000000"  # noqa: S105 - opens nothing but the emulator
 POE_KEY = "poe-emulated-0000000000000000000000000000"
+RUNWAY_KEY = "key_" + "0" * 128
 
 
 class Emulator:
-    """Replicate, Poe and their delivery host on this machine, in a thread of their own.
+    """Replicate, Poe, Runway and their delivery host on this machine, in a thread of their own.
 
     Use it as a context manager, from synchronous code or from any event loop:
 
@@ -33,6 +34,7 @@ class Emulator:
         base_url: The API listener, `http://127.0.0.1:PORT`.
         replicate_url: Replicate's base URL, `…/replicate/v1`.
         poe_url: Poe's base URL, `…/poe/v1`.
+        runway_url: Runway's base URL, `…/runway`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -48,6 +50,7 @@ class Emulator:
         refuse_leaked_key: bool = False,
         replicate_token: str = REPLICATE_TOKEN,
         poe_key: str = POE_KEY,
+        runway_key: str = RUNWAY_KEY,
     ) -> None:
         """Describe an emulator; nothing listens before `start` or `with`.
 
@@ -61,6 +64,7 @@ class Emulator:
             refuse_leaked_key: Whether the delivery host answers 403 to requests with an Authorization header.
             replicate_token: The only token the emulated Replicate accepts.
             poe_key: The only key the emulated Poe accepts.
+            runway_key: The only key the emulated Runway accepts.
         """
         self.switches = Switches(
             latency=latency,
@@ -69,7 +73,7 @@ class Emulator:
             refuse_leaked_key=refuse_leaked_key,
         )
         self._ports = (port, delivery_port)
-        self._world = World(replicate_token, poe_key, base_url="", delivery_url="", switches=self.switches)
+        self._world = World(replicate_token, poe_key, runway_key, base_url="", delivery_url="", switches=self.switches)
         self._server: ServerThread | None = None
 
     def start(self) -> Self:
@@ -126,6 +130,11 @@ class Emulator:
         return f"{self.base_url}/poe/v1"
 
     @property
+    def runway_url(self) -> str:
+        """Return the base URL of the emulated Runway."""
+        return f"{self.base_url}/runway"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -147,8 +156,11 @@ class Emulator:
             "REPLICATE_API_KEY": self._world.replicate_token,
             "POE_API_URL": self.poe_url,
             "POE_API_KEY": self._world.poe_key,
+            "RUNWAYML_BASE_URL": self.runway_url,
+            "RUNWAYML_API_SECRET": self._world.runway_key,
             "REPLICATE_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
+            "RUNWAY_DELIVERY_HOSTS": delivery,
             "MEDIA_TRUSTED_HOSTS": f"{origin},{delivery}",
         }
 

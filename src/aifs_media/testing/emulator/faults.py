@@ -68,7 +68,13 @@ Route = Literal[
     "poe.models",
     "poe.balance",
     "poe.history",
+    "runway.create",
+    "runway.get",
+    "runway.cancel",
+    "runway.organization",
+    "runway.upload",
     "delivery.get",
+    "delivery.upload",
 ]
 
 # Instead of the real work: nothing is accepted, nothing is billed.
@@ -109,22 +115,23 @@ BEFORE: frozenset[str] = frozenset(get_args(Before))
 AFTER: frozenset[str] = frozenset(get_args(After))
 _ROUTES: frozenset[str] = frozenset(get_args(Route))
 _KINDS: frozenset[str] = BEFORE | AFTER | frozenset(get_args(Outcome))
-_CREATES = frozenset({"replicate.create", "poe.chat", "poe.images", "poe.videos.create"})
+_CREATES = frozenset({"replicate.create", "poe.chat", "poe.images", "poe.videos.create", "runway.create"})
 _ANSWERS = frozenset({"replicate.create", "poe.chat"})
+_OUTPUTS = _ANSWERS | {"runway.create"}
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
 _ONLY_AT: dict[str, frozenset[str]] = {
     "expired": frozenset({"replicate.get", "poe.videos.content", "delivery.get"}),
     "failed": _CREATES,
     "moderated": _CREATES,
     "slow": _CREATES,
-    "aborted": frozenset({"replicate.create"}),
+    "aborted": frozenset({"replicate.create", "runway.create"}),
     "data_uri": frozenset({"replicate.create"}),
     "text_only": _ANSWERS,
-    "null_output": _ANSWERS,
-    "empty_output": _ANSWERS,
-    "partial_output": _ANSWERS,
-    "foreign_output": _ANSWERS,
-    "big_output": _ANSWERS,
+    "null_output": _OUTPUTS,
+    "empty_output": _OUTPUTS,
+    "partial_output": _OUTPUTS,
+    "foreign_output": _OUTPUTS,
+    "big_output": _OUTPUTS,
     "duplicate": frozenset({"replicate.webhook"}),
     "lag": frozenset({"replicate.list"}),
 }
@@ -142,7 +149,7 @@ class Fault:
         status: HTTP status for kind "status".
         body: Text to answer with; the recorded body of that status when None.
         headers: Extra headers of the answer.
-        text: The error text of "failed", the answer of "text_only", the media type of "wrong_content_type", the
+        text: The error text of "failed" (at Runway the failure code, also of "moderated"), the answer of "text_only", the media type of "wrong_content_type", the
             status word of "unknown_status".
         url: Where "redirect" and "foreign_output" point.
         seconds: Real seconds for "delay" and "slow_drip" (between pieces); seconds of the emulator's clock for "slow".

@@ -24,6 +24,8 @@ class Switches:
         poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
         poe_history_form: Which of the two documented forms points_history has.
         unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
+        runway_credits: Credits bought at Runway. The balance is these less what was charged.
+        runway_concurrency: How many tasks of one model run at a time at Runway; more are throttled.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -35,6 +37,8 @@ class Switches:
     poe_points: int = 1_000_000
     poe_history_form: Literal["reference", "guide"] = "reference"
     unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
+    runway_credits: int = 10_000
+    runway_concurrency: int = 2
     refuse_leaked_key: bool = False
 
 
@@ -44,6 +48,7 @@ class World:
 
     replicate_token: str = field(repr=False)
     poe_key: str = field(repr=False)
+    runway_key: str = field(repr=False)
     base_url: str
     delivery_url: str
     switches: Switches
