@@ -14,6 +14,7 @@ from aifs_media import events
 from aifs_media._download import EXPIRED_STATUSES, open_output
 from aifs_media._keys import encode_labels, with_extension
 from aifs_media._options import DURATION_TOLERANCE
+from aifs_media._prices import priced
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._wait import poll
 from aifs_media.errors import (
@@ -246,7 +247,7 @@ class Collector:
             index=index,
             created_at=self._row.clock.now(),
             tags=request.tags,
-            warnings=(*job.warnings, *_differences(job, facts.width, facts.height, facts.duration)),
+            warnings=(*_passed_over(job), *job.warnings, *_differences(job, facts.width, facts.height, facts.duration)),
             timings={**job.timings, "transfer": round(seconds, 3)},
             emulated=job.emulated or source.emulated,
         )
@@ -278,27 +279,8 @@ class Collector:
 
 def estimate(job: Job) -> Cost:
     """Return what the job probably cost, from the published price; unknown where nothing published fits."""
-    price = job.price
-    if price is None:
-        return Cost()
-    quantity: float
-    if (price.per == "image" and job.request.kind == "image") or (price.per == "video" and job.request.kind == "video"):
-        quantity = len(job.parts)
-    elif price.per == "video_second" and job.assets:
-        quantity = math.fsum(asset.duration or 0.0 for asset in job.assets)
-    else:
-        return Cost()
-    if not quantity:
-        return Cost()
-    return Cost(
-        amount=price.amount * Decimal(str(quantity)),
-        currency=price.currency,
-        basis=price.per,
-        quantity=quantity,
-        status="estimated",
-        source=price.source,
-        as_of=price.as_of,
-    )
+    seconds = math.fsum(asset.duration or 0.0 for asset in job.assets)
+    return priced(job.price, kind=job.request.kind, outputs=len(job.parts), seconds=seconds)
 
 
 def _stem(job: Job, index: int) -> str:
@@ -319,6 +301,10 @@ def _share(cost: Cost, number: int) -> Cost:
     exact = (cost.amount / number).quantize(Decimal("0.000001"), ROUND_HALF_UP).normalize()
     amount = Decimal(f"{exact:f}")
     return cost.model_copy(update={"amount": amount, "quantity": cost.quantity / number if cost.quantity else None})
+
+
+def _passed_over(job: Job) -> tuple[str, ...]:
+    return tuple(f"{model} did not serve: {reason}." for model, reason in job.passed_over.items())
 
 
 def _differences(job: Job, width: int | None, height: int | None, duration: float | None) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from typing import TYPE_CHECKING, cast
 
@@ -12,9 +14,11 @@ from aifs_media._select import select, split_model
 from aifs_media._told import webhook_url
 from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
 from aifs_media.protocols import WebhookVerifier, role
-from aifs_media.records import Job, MediaRequest, Size
+from aifs_media.records import Alternative, Job, MediaRequest, Size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aifs_media._parts import Parts
     from aifs_media.call_options import ImageOptions, VideoOptions
     from aifs_media.protocols import MediaProvider
@@ -25,9 +29,37 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
     """Check a request and return it as a job. Nothing is recorded or sent, except that a model may be asked about.
 
     Raises:
-        RequestRejectedError: the request cannot be carried out as it is.
+        RequestRejectedError: the request cannot be carried out as it is, by one of the models.
         ConfigurationError: provider or storage are not set up for it.
     """
+    job_id = options.get("job_id") or uuid.uuid4().hex
+    first, *others = [
+        await _draft(parts, kind, prompt, n, {**options, "model": model, "job_id": job_id})
+        for model in models_of(options)
+    ]
+    asked = [identity(first.request), *([other.provider, other.request.model] for other in others)]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    return first.model_copy(update={"asked": digest, "alternatives": tuple(map(_alternative, others))})
+
+
+def models_of(options: ImageOptions) -> Sequence[str | None]:
+    """Return the models that a call names, at least one; None is the default. Raises RequestRejectedError."""
+    model, models = options.get("model"), options.get("models")
+    if models is None:
+        return [model]
+    if isinstance(models, str) or not models or model is not None:
+        raise RequestRejectedError(
+            f"models={models!r} cannot be tried one after the other.",
+            hint="Give a list of one or more models, and no model= beside it.",
+        )
+    return models
+
+
+def _alternative(job: Job) -> Alternative:
+    return Alternative.model_validate({name: getattr(job, name) for name in Alternative.model_fields})
+
+
+async def _draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
     if not prompt.strip():
         raise RequestRejectedError("The prompt is empty.", hint="Say what should be made.")
     if n < 1:
@@ -40,7 +72,7 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
         provider=name,
         model=model,
         n=n,
-        size=_size(options.get("size")),
+        size=read_size(options.get("size")),
         aspect_ratio=options.get("aspect_ratio"),
         seed=options.get("seed"),
         duration=timed.get("duration"),
@@ -59,7 +91,7 @@ async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOpt
     capability = chosen.capability
     timeout = _timeout(parts, kind, options.get("timeout"), capability)
     on_cancel = options.get("on_cancel") or ("detach" if parts.ledger.durable else "cancel")
-    now, job_id = parts.clock.now(), options.get("job_id") or uuid.uuid4().hex
+    now, job_id = parts.clock.now(), str(options.get("job_id"))
     namespace = options.get("namespace", "")
     stems = tuple(
         parts.template.render_stem(
@@ -139,7 +171,8 @@ def choose_model(parts: Parts, kind: Kind | str, named: str | None) -> tuple[str
     return split_model(setting, default_provider=default, known_providers=known)
 
 
-def _size(size: str | Size | None) -> Size | None:
+def read_size(size: str | Size | None) -> Size | None:
+    """Return a size that was given as text or as one. Raises UnsupportedOptionError."""
     if size is None or isinstance(size, Size):
         return size
     try:

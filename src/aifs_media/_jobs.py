@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
-from aifs_media._draft import choose_model, draft, identity
+from aifs_media._chain import turn_to_next_model
+from aifs_media._draft import choose_model, draft, models_of
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
@@ -32,7 +33,7 @@ from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
 from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from aifs_media._parts import Parts
     from aifs_media._pipeline import OnAsset
@@ -62,7 +63,7 @@ class Jobs:
         """
         job = await draft(self.parts, kind, prompt, n, options)
         kept = await self.parts.ledger.create_or_load(job)
-        if kept is not job and identity(kept.request) != identity(job.request):
+        if kept is not job and kept.asked != job.asked:
             raise JobConflictError(job.job_id)
         return kept
 
@@ -79,10 +80,14 @@ class Jobs:
                 raise
         else:
             return await self.finish(job)
-        name, model = choose_model(self.parts, kind, options.get("model"))
+        most = min(self._most_outputs(kind, named) for named in models_of(options))
+        return await self._several(kind, prompt, n, options, most)
+
+    def _most_outputs(self, kind: Kind, named: str | None) -> int:
+        name, model = choose_model(self.parts, kind, named)
         provider = self.parts.provider(name)
         known = known_capability(provider, kind, model) if model else default_capability(provider, kind)
-        return await self._several(kind, prompt, n, options, known.maximum_outputs if known else 1)
+        return known.maximum_outputs if known else 1
 
     async def _several(self, kind: Kind, prompt: str, n: int, options: ImageOptions, most: int) -> list[Asset]:
         stem = options.get("job_id") or uuid.uuid4().hex
@@ -152,9 +157,8 @@ class Jobs:
         """Create the job at its provider, without waiting."""
 
         async def work(row: JobRow) -> Job:
-            row.tell(events.Selected, warnings=row.job.warnings)
             async with self._announced(row):
-                await self._pipeline(row).start()
+                await self._in_turn(row, lambda pipeline: pipeline.start())
             return row.job
 
         return await self._turns.alone(job, work, patience=job.timeout)
@@ -165,15 +169,24 @@ class Jobs:
         async def work(row: JobRow) -> list[Asset]:
             if timeout is not None:
                 row.job = row.job.model_copy(update={"timeout": timeout})
-            if row.job.stage == "new":
-                row.tell(events.Selected, warnings=row.job.warnings)
             async with self._announced(row):
-                await self._pipeline(row).finish()
+                await self._in_turn(row, lambda pipeline: pipeline.finish())
             return list(row.job.assets)
 
         job = await self.load(job, "")
         wait = timeout if timeout is not None else job.timeout
         return await self._turns.alone(job, work, patience=wait if patience is None else patience)
+
+    async def _in_turn(self, row: JobRow, step: Callable[[Pipeline], Awaitable[None]]) -> None:
+        """Take a step with the job's model; where that fails for certain and unbilled, with the next one."""
+        while True:
+            if row.job.stage == "new":
+                row.tell(events.Selected, warnings=row.job.warnings)
+            try:
+                return await step(self._pipeline(row))
+            except MediaError as error:
+                if not await turn_to_next_model(row, error):
+                    raise
 
     async def cancel(self, job: Job) -> Job:
         """Stop a job at its provider, and keep a result that came first."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -18,6 +18,8 @@ class JobOptions(TypedDict, total=False):
 
     Attributes:
         model: `model`, or `provider:model`. By default the provider and model of the settings.
+        models: several, tried in this order: the next one only after the one before has failed for certain and unbilled, or its
+            cancelling was confirmed. Each must be able to do what is asked. The asset says which one served, and why.
         seed: makes the result repeatable, where the model has one.
         image: a start frame: an https URL, a path, bytes, or an earlier asset.
         negative_prompt: what should not be seen.
@@ -35,6 +37,7 @@ class JobOptions(TypedDict, total=False):
     """
 
     model: str | None
+    models: Sequence[str] | None
     seed: int | None
     image: str | bytes | os.PathLike[str] | Asset | InputFile | None
     negative_prompt: str | None

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from decimal import Decimal
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Kind,
         ObjectURL,
         Script,
+        Size,
         Stage,
         TextResult,
     )
@@ -287,9 +289,37 @@ class MediaGenerator:
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
-    def models(self, kind: Kind | None = None) -> list[tuple[str, Capability]]:
-        """Return the models that are known without asking anyone, as pairs of provider name and capability."""
-        return [pair for pair in self._jobs.parts.known() if kind is None or pair[1].kind == kind]
+    def models(
+        self,
+        kind: Kind | None = None,
+        *,
+        duration: float | None = None,
+        size: str | Size | None = None,
+        aspect_ratio: str | None = None,
+        image: bool = False,
+        max_cost: Decimal | float | str | None = None,
+    ) -> list[tuple[str, Capability]]:
+        """Return the known models that can do what is given, as pairs of provider name and capability. Nobody is asked.
+
+        Args:
+            kind: "image" or "video"; both by default.
+            duration: seconds of a video.
+            size: pixels, or the nearest aspect ratio of models that take none.
+            aspect_ratio: for example "9:16".
+            image: whether it has to start from an image.
+            max_cost: USD for one output by the published price; models without one are left out then.
+
+        Raises:
+            UnsupportedOptionError: the size is none.
+        """
+        from decimal import Decimal as Exact
+
+        from aifs_media._choosing import Wanted, fitting
+        from aifs_media._draft import read_size
+
+        most = None if max_cost is None else Exact(str(max_cost))
+        wanted = Wanted(kind, duration, read_size(size), aspect_ratio, image, most)
+        return fitting(self._jobs.parts.known(), wanted)
 
     async def check(self) -> HealthReport:
         """Find out whether everything is set up: keys, storage, public URL, clock, settings. Spends nothing."""

@@ -248,6 +248,26 @@ class Failure(Record):
     retryable: bool = False
 
 
+class Alternative(Record):
+    """What a job will ask of its next model, if the one before fails for certain and unbilled. The fields are those of Job."""
+
+    request: MediaRequest
+    seed_is_ours: bool
+    timeout: float
+    lifetime: float
+    find_window: float
+    find_lag: float
+    object_stems: tuple[str, ...]
+    image_input: str
+    image_in_list: bool
+    price: Price | None
+    expected_size: Size | None
+    expected_duration: float | None
+    expected_fps: float | None
+    reported_seed: int | None
+    warnings: tuple[str, ...]
+
+
 class Job(Record):
     """One request on its way. Identity is `namespace` and `job_id`; one job has at most one accepted create.
 
@@ -256,6 +276,8 @@ class Job(Record):
 
     Attributes:
         version: grows by one with every change of the row.
+        asked: a digest of what the caller asked for, so that the same id with another request is told apart.
+        alternatives: the models that are left to try, in order.
         seed_is_ours: whether the seed in `request.inputs` was drawn by us, so that it is the job's fingerprint.
         timeout: seconds that the caller waits for the provider.
         lifetime: seconds that the job may exist at the provider.
@@ -276,7 +298,9 @@ class Job(Record):
     job_id: str
     namespace: str = ""
     version: int = 0
+    asked: str = ""
     request: MediaRequest
+    alternatives: tuple[Alternative, ...] = ()
     seed_is_ours: bool = False
     stage: Stage = "new"
     created_at: datetime
@@ -313,6 +337,12 @@ class Job(Record):
     def ref(self) -> JsonValue:
         """The provider's own handle, or None while none is known."""
         return self.attempts[-1].ref if self.attempts else None
+
+    @property
+    def passed_over(self) -> dict[str, str]:
+        """The models that were tried before the present one, as `provider:model`, and why each of them did not serve."""
+        names = [(f"{attempt.provider}:{attempt.model}", attempt.reason) for attempt in self.attempts]
+        return {name: reason for name, reason in names if name != f"{self.provider}:{self.request.model}"}
 
     @property
     def done(self) -> bool:

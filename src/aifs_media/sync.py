@@ -15,6 +15,7 @@ from aifs_media.generator import MediaGenerator
 if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
+    from decimal import Decimal
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         Kind,
         ObjectURL,
         Script,
+        Size,
         Stage,
         TextResult,
     )
@@ -209,9 +211,20 @@ class SyncMediaGenerator:
         """Remove an asset from the storage."""
         self._call(lambda: self._media.delete(asset))
 
-    def models(self, kind: Kind | None = None) -> list[tuple[str, Capability]]:
-        """Return the models that are known without asking anyone."""
-        return self._media.models(kind)
+    def models(
+        self,
+        kind: Kind | None = None,
+        *,
+        duration: float | None = None,
+        size: str | Size | None = None,
+        aspect_ratio: str | None = None,
+        image: bool = False,
+        max_cost: Decimal | float | str | None = None,
+    ) -> list[tuple[str, Capability]]:
+        """Return the known models that can do what is given, without asking anyone."""
+        return self._media.models(
+            kind, duration=duration, size=size, aspect_ratio=aspect_ratio, image=image, max_cost=max_cost
+        )
 
     def check(self) -> HealthReport:
         """Find out whether everything is set up. Spends nothing."""

@@ -157,14 +157,15 @@ class HttpProvider:
 
         prefix = cls.name.upper().replace("-", "_")
         return cls(
-            api_key=first(*cls._key_names()),
+            api_key=first(*cls.key_names()),
             base_url=first(*cls.base_url_settings, f"{prefix}_BASE_URL"),
             delivery_hosts=items(f"{prefix}_DELIVERY_HOSTS"),
             trusted_hosts=items("MEDIA_TRUSTED_HOSTS"),
         )
 
     @classmethod
-    def _key_names(cls) -> tuple[str, ...]:
+    def key_names(cls) -> tuple[str, ...]:
+        """Return the environment names that may hold the key, the canonical one first."""
         return cls.key_settings or (f"{cls.name.upper().replace('-', '_')}_API_KEY",)
 
     # -- calls ---------------------------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ class HttpProvider:
                 answer,
                 detail=redact(self.detail(answer), self._key),
                 label=self.label,
-                key_hint=f"Check {' or '.join(self._key_names())}; keys are made at {self.keys_url or self.base_url}.",
+                key_hint=f"Check {' or '.join(self.key_names())}; keys are made at {self.keys_url or self.base_url}.",
             )
         error.maybe_billed = maybe_billed
         if maybe_billed:
@@ -301,7 +302,7 @@ class HttpProvider:
         if not self._key:
             raise MissingCredentialError(
                 label=self.label,
-                setting=self._key_names()[0],
+                setting=self.key_names()[0],
                 provider=self.name,
                 use=self.key_use,
                 hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 def models(
     *,
     kind: Annotated[options.MediaKind | None, typer.Option("--kind", help="Only models of this kind.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0, help="Only models that make so many seconds.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Only models that make so many pixels, or nearly, like 1024x768.")
+    ] = None,
+    aspect_ratio: Annotated[str | None, typer.Option(help="Only models that make this shape, like 9:16.")] = None,
+    from_image: Annotated[bool, typer.Option("--from-image", help="Only models that start from an image.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Only models that make one for so many USD at most.")
+    ] = None,
     env_file: options.EnvFile = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -27,7 +36,10 @@ def models(
     from aifs_media.generator import MediaGenerator
 
     media = MediaGenerator(settings=options.read_settings(env_file))
-    known = media.models(None if kind is None else kind.value)
+    known = media.models(
+        None if kind is None else kind.value, duration=duration, size=size, aspect_ratio=aspect_ratio, image=from_image,
+        max_cost=max_cost,
+    )  # fmt: skip
     if as_json:
         typer.echo(json.dumps([{"provider": name, **model.model_dump(mode="json")} for name, model in known]))
         return
@@ -63,22 +75,23 @@ def _provider(name: str, settings: Settings) -> dict[str, str | list[str]]:
     from aifs_media._registry import BUILT_IN_PROVIDERS, PROVIDERS_GROUP, entry_points, make_provider
     from aifs_media.errors import MediaError
     from aifs_media.protocols import TextWriter, role
-    from aifs_media.settings import SETTINGS
+    from aifs_media.toolkit import HttpProvider
 
     origin = "built in"
     if name not in BUILT_IN_PROVIDERS:
         distribution = entry_points(PROVIDERS_GROUP)[name].dist
         origin = f"{distribution.name} {distribution.version}" if distribution else "unknown distribution"
-    key = f"{name.upper()}_API_KEY"
-    needs_key = any(row.name == key for row in SETTINGS) and not settings.given(key)
     try:
         provider = make_provider(name, settings)
     except MediaError as error:
         return {"name": name, "origin": origin, "makes": [], "state": str(error)}
     makes: list[str] = sorted({capability.kind for capability in provider.capabilities})
+    keys = provider.key_names() if isinstance(provider, HttpProvider) else ()
+    given = settings.environ()
+    state = f"needs {keys[0]}" if keys and not any(given.get(key) for key in keys) else "ready"
     if role(provider, TextWriter) is not None:
         makes.append("text")
-    return {"name": name, "origin": origin, "makes": makes, "state": f"needs {key}" if needs_key else "ready"}
+    return {"name": name, "origin": origin, "makes": makes, "state": state}
 
 
 def _limits(model: Capability) -> str:
