@@ -25,6 +25,7 @@ SETTINGS_PREFIXES = (
     "R2_",
     "REPLICATE_",
     "S3_",
+    "STABILITY_",
     "TEXT_",
     "VIDEO_",
 )

@@ -24,6 +24,7 @@ STORAGES_GROUP = "aifs_media.storages"
 BUILT_IN_PROVIDERS: dict[str, str] = {
     "poe": "aifs_media.providers.poe:PoeProvider",
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
+    "stability": "aifs_media.providers.stability:StabilityProvider",
 }
 BUILT_IN_STORAGES = ("local", "memory", "r2", "s3")
 

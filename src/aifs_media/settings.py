@@ -34,6 +34,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("POE_API_KEY", "Poe API key", secret=True),
     Setting("POE_API_URL", "Poe API address", "https://api.poe.com/v1", aliases=("POE_BASE_URL",)),
     Setting("POE_DELIVERY_HOSTS", "hosts that Poe's outputs come from, with commas between", "*.poecdn.net"),
+    Setting("STABILITY_API_KEY", "Stability AI API key", secret=True),
+    Setting("STABILITY_BASE_URL", "Stability AI API address", "https://api.stability.ai"),
     Setting("IMAGE_PROVIDER", "provider of images when no model is named", "replicate"),
     Setting("VIDEO_PROVIDER", "provider of videos when no model is named", "poe"),
     Setting("TEXT_PROVIDER", "provider of texts when no model is named", "poe"),

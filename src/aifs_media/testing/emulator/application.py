@@ -17,6 +17,7 @@ from aifs_media.testing.emulator.poe_videos import PoeVideos
 from aifs_media.testing.emulator.replicate import ReplicateService
 from aifs_media.testing.emulator.replicate_answers import error as replicate_error
 from aifs_media.testing.emulator.replicate_files import ReplicateFiles
+from aifs_media.testing.emulator.stability import StabilityService
 from aifs_media.testing.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Application:
             *ReplicateFiles(world).routes(),
             *poe.routes(),
             *PoeVideos(world, poe).routes(),
+            *StabilityService(world).routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)

@@ -22,7 +22,7 @@ POE_KEY = "poe-emulated-0000000000000000000000000000"
 
 
 class Emulator:
-    """Replicate, Poe and their delivery host on this machine, in a thread of their own.
+    """Replicate, Poe, Stability AI and a delivery host on this machine, in a thread of their own.
 
     Use it as a context manager, from synchronous code or from any event loop:
 
@@ -33,6 +33,7 @@ class Emulator:
         base_url: The API listener, `http://127.0.0.1:PORT`.
         replicate_url: Replicate's base URL, `…/replicate/v1`.
         poe_url: Poe's base URL, `…/poe/v1`.
+        stability_url: Stability AI's base URL, `…/stability`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -126,6 +127,11 @@ class Emulator:
         return f"{self.base_url}/poe/v1"
 
     @property
+    def stability_url(self) -> str:
+        """Return the base URL of the emulated Stability AI."""
+        return f"{self.base_url}/stability"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -147,6 +153,8 @@ class Emulator:
             "REPLICATE_API_KEY": self._world.replicate_token,
             "POE_API_URL": self.poe_url,
             "POE_API_KEY": self._world.poe_key,
+            "STABILITY_BASE_URL": self.stability_url,
+            "STABILITY_API_KEY": self._world.stability_key,
             "REPLICATE_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "MEDIA_TRUSTED_HOSTS": f"{origin},{delivery}",

@@ -68,6 +68,8 @@ Route = Literal[
     "poe.models",
     "poe.balance",
     "poe.history",
+    "stability.generate",
+    "stability.balance",
     "delivery.get",
 ]
 
@@ -109,7 +111,7 @@ BEFORE: frozenset[str] = frozenset(get_args(Before))
 AFTER: frozenset[str] = frozenset(get_args(After))
 _ROUTES: frozenset[str] = frozenset(get_args(Route))
 _KINDS: frozenset[str] = BEFORE | AFTER | frozenset(get_args(Outcome))
-_CREATES = frozenset({"replicate.create", "poe.chat", "poe.images", "poe.videos.create"})
+_CREATES = frozenset({"replicate.create", "poe.chat", "poe.images", "poe.videos.create", "stability.generate"})
 _ANSWERS = frozenset({"replicate.create", "poe.chat"})
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
 _ONLY_AT: dict[str, frozenset[str]] = {
@@ -121,7 +123,7 @@ _ONLY_AT: dict[str, frozenset[str]] = {
     "data_uri": frozenset({"replicate.create"}),
     "text_only": _ANSWERS,
     "null_output": _ANSWERS,
-    "empty_output": _ANSWERS,
+    "empty_output": _ANSWERS | {"stability.generate"},
     "partial_output": _ANSWERS,
     "foreign_output": _ANSWERS,
     "big_output": _ANSWERS,

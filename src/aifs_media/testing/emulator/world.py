@@ -10,6 +10,8 @@ from aifs_media.testing.emulator.clock import Clock
 from aifs_media.testing.emulator.faults import FaultQueue
 from aifs_media.testing.emulator.outputs import OutputShelf
 
+STABILITY_KEY = "sk-emulated-00000000000000000000000000000000000000"
+
 
 @dataclass
 class Switches:
@@ -24,6 +26,8 @@ class Switches:
         poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
         poe_history_form: Which of the two documented forms points_history has.
         unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
+        stability_credits: Stability AI's credits bought. The balance is this less what was spent; less than a picture costs
+            answers 402.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -35,6 +39,7 @@ class Switches:
     poe_points: int = 1_000_000
     poe_history_form: Literal["reference", "guide"] = "reference"
     unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
+    stability_credits: float = 1000.0
     refuse_leaked_key: bool = False
 
 
@@ -47,6 +52,7 @@ class World:
     base_url: str
     delivery_url: str
     switches: Switches
+    stability_key: str = field(default=STABILITY_KEY, repr=False)
     clock: Clock = field(default_factory=Clock)
     faults: FaultQueue = field(default_factory=FaultQueue)
     shelf: OutputShelf = field(default_factory=OutputShelf)
