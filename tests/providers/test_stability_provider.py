@@ -7,6 +7,7 @@ import email
 import io
 from typing import TYPE_CHECKING, cast
 
+import anyio
 import pytest
 from PIL import Image
 
@@ -32,7 +33,8 @@ from aifs_media.protocols import (
     WebhookVerifier,
     role,
 )
-from aifs_media.providers.stability import StabilityProvider, generate_form
+from aifs_media.providers._stability_requests import generate_form
+from aifs_media.providers.stability import StabilityProvider
 from aifs_media.records import Failed, InlineFile, MediaRequest, Size, Succeeded
 from aifs_media.testing.emulator import Emulator
 
@@ -209,9 +211,10 @@ async def test_a_random_seed_is_reported(stability: StabilityProvider) -> None:
 
 
 async def test_a_name_the_vendor_reroutes(emulator: Emulator, stability: StabilityProvider) -> None:
-    """A name that is not built in goes to `sd3`, where the vendor decides."""
+    """A name that is not built in goes to `sd3`, where the vendor decides; the case of a name does not matter."""
+    assert isinstance(await stability.submit(wish("Ultra"), submit_key="k"), Succeeded)
     assert isinstance(await stability.submit(wish("sd3-large"), submit_key="k"), Succeeded)
-    assert emulator.books().predictions[0].model == "sd3.5-large"
+    assert [made.model for made in emulator.books().predictions] == ["ultra", "sd3.5-large"]
     with pytest.raises(RequestRejectedError, match="model"):
         await stability.submit(wish("sd9"), submit_key="k")
 
@@ -228,6 +231,17 @@ async def test_a_lost_answer_may_be_billed(emulator: Emulator, stability: Stabil
     assert lost.value.maybe_billed
     assert not lost.value.retryable
     assert emulator.books().creates == 1
+
+
+async def test_a_create_is_held_as_long_as_its_caller_waits(
+    emulator: Emulator, stability: StabilityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No longer: then its answer counts as lost."""
+    monkeypatch.setattr("aifs_media.providers.stability.CREATE_MARGIN", 0.0)
+    emulator.fault("stability.generate", "hang_after")
+    with anyio.fail_after(20), pytest.raises(ProviderUnavailableError) as lost:
+        await stability.submit(wish().model_copy(update={"timeout": 0.2}), submit_key="k")
+    assert lost.value.maybe_billed
 
 
 @pytest.mark.parametrize(

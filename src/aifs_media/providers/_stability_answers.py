@@ -38,14 +38,14 @@ PICTURE_MEMBERS = ("image", "result", "base64")
 
 
 def state(answer: Answer, *, redact: Redact) -> Succeeded | Failed:
-    """Return how a create that was answered with HTTP 200 ended.
+    """Return how a create that was answered with 2xx ended.
 
     Raises:
         UnexpectedResponseError: it is no answer of this API. It may be billed.
     """
     media_type = answer.headers.get("content-type", "")
     kind = media_type.partition(";")[0].strip().lower()
-    if answer.status == 200 and kind.startswith("image/"):
+    if kind.startswith("image/"):
         picture = InlineFile(data=answer.body, media_type=kind)
         return _ended(picture, answer.headers.get("finish-reason"), answer.headers.get("seed"), answer)
     body = answer.json_or_none()

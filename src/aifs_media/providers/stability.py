@@ -6,16 +6,12 @@ no webhook and no idempotency key: a create whose answer was lost stays uncertai
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from aifs_media._forms import Form, FormFile, multipart_form
 from aifs_media._secrets import redact
-from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
 from aifs_media.providers import _stability_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
+from aifs_media.providers._stability_requests import generate_form, service
 from aifs_media.records import Check
 from aifs_media.toolkit import HttpProvider, MediaError, ModelRetiredError
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aifs_media.records import Kind
-    from aifs_media.toolkit import Answer, Capability, Failed, JsonValue, MediaRequest, Succeeded
+    from aifs_media.toolkit import Answer, Capability, Failed, MediaRequest, Succeeded
 
 CREATE_TIMEOUT = 120.0
 """Seconds to hold a create open where the request does not say how long its caller waits."""
@@ -32,9 +28,6 @@ CREATE_MARGIN = 10.0
 """Seconds more than the caller's patience: an answer that comes a moment late is paid for, and kept."""
 
 VIDEO_ENDED = "Its API for videos ended on 2025-07-24."
-
-SERVICES = frozenset({"core", "ultra"})
-"""Models with an endpoint of their own; any other name goes to `sd3` as its `model`."""
 
 REQUEST_LIMIT = 10 * 1024 * 1024
 ROOM_FOR_FIELDS = 96 * 1024
@@ -51,8 +44,6 @@ class StabilityProvider(HttpProvider):
     key_use: ClassVar[str] = "image generation"
     billing_url: ClassVar[str] = "https://platform.stability.ai/account/credits"
     keys_url: ClassVar[str] = "https://platform.stability.ai/account/keys"
-    # No status above 499 is documented as one after which nothing was accepted.
-    refusal_statuses: ClassVar[frozenset[int]] = frozenset()
     data_uri_limit: int = REQUEST_LIMIT - ROOM_FOR_FIELDS
     reads_urls: bool = False
     capabilities: Sequence[Capability] = load_capabilities("stability")
@@ -70,10 +61,8 @@ class StabilityProvider(HttpProvider):
         """
         del submit_key
         form = generate_form(request)
-        model = request.model.lower()
-        service = model if model in SERVICES else "sd3"
         answer = await self._client().create(
-            f"/v2beta/stable-image/generate/{service}",
+            f"/v2beta/stable-image/generate/{service(request.model)}",
             content=form.content,
             headers={"content-type": form.media_type, "accept": "image/*"},
             timeout=CREATE_TIMEOUT if request.timeout is None else request.timeout + CREATE_MARGIN,
@@ -83,6 +72,7 @@ class StabilityProvider(HttpProvider):
         failed = answers.failed_generation(answer, redact=self._redact)
         if failed is not None:
             return failed
+        # Only 4xx is documented as a refusal.
         error = self.error(answer, maybe_billed=not 400 <= answer.status < 500)
         if isinstance(error, ModelRetiredError):
             raise self._no_such_model(request.kind, request.model, request_id=error.request_id)
@@ -153,48 +143,6 @@ class StabilityProvider(HttpProvider):
 
     def _redact(self, text: str) -> str:
         return redact(text, self._key)
-
-
-def generate_form(request: MediaRequest) -> Form:
-    """Return the body of a create. Always multipart, also without a file.
-
-    Raises:
-        UnsupportedOptionError: a start image without `strength`, `strength` without one, or one with an aspect ratio: refused
-            here, since a picture of another shape would be paid for.
-    """
-    inputs = {name: value for name, value in request.inputs.items() if value is not None}
-    image = inputs.pop("image", None)
-    if image is not None and "strength" not in inputs:
-        words = "needs 'strength' with a start image: 0 gives the image back, 1 is as if there were none"
-        raise _refused(request, "strength", words, "Give options={'strength': 0.6}, for example.")
-    if image is None and "strength" in inputs:
-        raise _refused(request, "strength", "takes 'strength' only with a start image", "Give image=, or leave it out.")
-    if image is not None and "aspect_ratio" in inputs:
-        option = "size" if request.size is not None else "aspect_ratio"
-        raise _refused(request, option, f"takes no {option} with a start image", "The result has the image's shape.")
-    if (model := request.model.lower()) not in SERVICES:
-        inputs = {"model": model, "mode": "text-to-image" if image is None else "image-to-image", **inputs}
-    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in inputs.items()}
-    return multipart_form(fields, [] if image is None else [_image_file(image)])
-
-
-def _image_file(value: JsonValue) -> FormFile:
-    head, separator, data = str(value).partition(";base64,")
-    try:
-        content = base64.b64decode(data, validate=True) if separator and head.startswith("data:") else b""
-    except binascii.Error:
-        content = b""
-    if not content:
-        raise RequestRejectedError("Stability AI takes a start image as a file.", hint="Give image=, as bytes or path.")
-    media_type = head.removeprefix("data:")
-    return FormFile("image", f"image.{media_type.rpartition('/')[2]}", media_type, content)
-
-
-def _refused(request: MediaRequest, option: str, words: str, hint: str) -> UnsupportedOptionError:
-    model = f"{request.provider}:{request.model}"
-    return UnsupportedOptionError(
-        f"{model!r} {words}.", option=option, model=model, hint=hint, provider=request.provider
-    )
 
 
 def _with_seed(request: MediaRequest, state: Succeeded | Failed) -> Succeeded | Failed:
