@@ -110,30 +110,62 @@ def _price_problems(one: dict[str, Any]) -> list[str]:
     found = [] if re.search(r"\w{3}", price.get("source", "")) else ["the price has no source"]
     if not isinstance(price["amount"], str) or not float(price["amount"]) > 0:
         found.append(f"the amount {price['amount']!r} is no decimal text above 0")
-    try:
-        day = date.fromisoformat(price["as_of"])
-    except ValueError:
+    day = iso_date(price["as_of"])
+    if day is None:
         return [*found, f"as_of {price['as_of']!r} is no ISO date"]
     return found if day.year >= 2024 else [*found, f"as_of {day} is too old"]
 
 
-def table_problems(provider: str, data: dict[str, Any]) -> list[str]:
+def iso_date(text: str) -> date | None:
+    """Read an ISO date, or the month alone where nobody knows the day."""
+    try:
+        return date.fromisoformat(f"{text}-01" if re.fullmatch(r"\d{4}-\d{2}", text) else text)
+    except ValueError:
+        return None
+
+
+def offered() -> dict[str, set[str]]:
+    """Return the built-in models of every provider."""
+    return {path.stem: {one["model"].lower() for one in load(path)["capabilities"]} for path in FILES}
+
+
+def table_problems(provider: str, data: dict[str, Any], others: dict[str, set[str]]) -> list[str]:
     """Return what is wrong with a file as a whole."""
     models = [(one["kind"], one["model"].lower()) for one in data["capabilities"]]
     found = [f"{model} is listed twice" for model, number in Counter(models).items() if number > 1]
     if not isinstance(data.get("source"), str) or len(data["source"]) < 20:
         found.append("it does not say where it is from")
-    names = {model for _, model in models}
-    retired = {name.lower() for name in data.get("retired", {})}
-    found += [f"{name} is retired and offered" for name in sorted(retired & names)]
+    known = {**others, provider: {model for _, model in models}}
+    gone: set[str] = set()
+    for old, value in data.get("retired", {}).items():
+        # What has a day may still be offered until then.
+        if not isinstance(value, dict):
+            gone.add(old.lower())
+        elif iso_date(value["on"]) is None:
+            found.append(f"{old} is retired on {value['on']!r}, which is no ISO date")
+    found += [f"{name} is retired and offered" for name in sorted(gone & known[provider])]
     for table in SUCCESSOR_TABLES:
         for old, value in data.get(table, {}).items():
-            for successor in [value] if isinstance(value, str) else value or []:
-                if successor.lower() in {old.lower(), *retired}:
+            for successor in _followers(value):
+                if successor.lower() in {old.lower(), *gone}:
                     found.append(f"{table}: {old} is followed by {successor}, which is gone itself")
-                elif successor.lower() not in names and provider not in ASKS_FOR_ANY_MODEL:
+                elif not _is_offered(successor.lower(), provider, known):
                     found.append(f"{table}: {old} is followed by {successor}, which is not built in")
     return found
+
+
+def _followers(value: str | list[str] | dict[str, Any] | None) -> list[str]:
+    """Return the successors: one, several, or several beside the day of the end."""
+    if isinstance(value, dict):
+        return list(value["successors"])
+    return [value] if isinstance(value, str) else value or []
+
+
+def _is_offered(successor: str, provider: str, known: dict[str, set[str]]) -> bool:
+    owner, colon, model = successor.partition(":")
+    if colon and owner in known:
+        return model in known[owner]
+    return successor in known[provider] or provider in ASKS_FOR_ANY_MODEL
 
 
 def test_the_files_are_found() -> None:
@@ -150,7 +182,7 @@ def test_a_capability(one: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file(path: Path) -> None:
     """No model twice, none both retired and offered, and every successor can be used."""
-    assert table_problems(path.stem, load(path)) == []
+    assert table_problems(path.stem, load(path), offered()) == []
 
 
 # -- the checks themselves ---------------------------------------------------------------------------------------------
@@ -210,11 +242,14 @@ def test_what_is_wrong_is_found(broken: dict[str, Any], words: str) -> None:
         ({"retired": {"One": "one"}}, "retired and offered"),
         ({"retired": {"old": "new"}}, "not built in"),
         ({"retired": {"old": "older", "older": "one"}}, "gone itself"),
+        ({"retired": {"old": {"on": "soon", "successors": ["one"]}}}, "no ISO date"),
+        ({"retired": {"one": {"on": "2026-12-01", "successors": ["other:new"]}}}, "not built in"),
         ({"successors": {"old": ["one", "new"]}}, "not built in"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_found(broken: dict[str, Any], words: str) -> None:
     """Each check can fail."""
     sound = {"source": "a list of models of November 2026", "capabilities": [SOUND]}
-    assert table_problems("acme", sound) == []
-    assert words in "\n".join(table_problems("acme", {**sound, **broken}))
+    retired = {"old": "one", "older": {"on": "2026-12-01", "successors": ["other:two"]}}
+    assert table_problems("acme", {**sound, "retired": retired}, {"other": {"two"}}) == []
+    assert words in "\n".join(table_problems("acme", {**sound, **broken}, {"other": {"two"}}))
