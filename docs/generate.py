@@ -16,6 +16,7 @@ from aifs_media.cli.application import application
 from aifs_media.providers.poe import PoeProvider
 from aifs_media.providers.replicate import ReplicateProvider
 from aifs_media.providers.runway import RunwayProvider
+from aifs_media.providers.stability import StabilityProvider
 from aifs_media.settings import NO_LONGER_USED, OLD_NAMES, SETTINGS
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def error_classes() -> str:
 def models() -> str:
     """Return the table of models with built-in data."""
     rows = ["| model | makes | options | usual wait | published price | note |", "|---|---|---|---|---|---|"]
-    for provider in (ReplicateProvider, PoeProvider, RunwayProvider):
+    for provider in (ReplicateProvider, PoeProvider, RunwayProvider, StabilityProvider):
         rows += [_model(provider.name, capability) for capability in provider.capabilities]
     return "\n".join(rows) + "\n"
 

@@ -26,6 +26,7 @@ SETTINGS_PREFIXES = (
     "REPLICATE_",
     "RUNWAY",
     "S3_",
+    "STABILITY_",
     "TEXT_",
     "VIDEO_",
 )

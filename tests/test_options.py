@@ -128,6 +128,21 @@ def test_refusal_names_who_could() -> None:
     assert alternatives(refused.value, request, ALL) == ["p:long"]
 
 
+def test_refusal_names_the_same_provider_first() -> None:
+    """Whoever has a key of one provider can follow the hint without another one."""
+    request = ask(FRAMES, duration=15.0)
+    with pytest.raises(UnsupportedOptionError) as refused:
+        model_inputs(request, FRAMES)
+    known = [(name, LONG) for name in ("a", "b", "c", "d", "e", request.provider)]
+    assert alternatives(refused.value, request, known) == [
+        f"{request.provider}:long",
+        "a:long",
+        "b:long",
+        "c:long",
+        "d:long",
+    ]
+
+
 def test_typo_in_options_is_refused_with_a_guess() -> None:
     """Providers drop unknown inputs silently and bill; we do not send them."""
     with pytest.raises(UnsupportedOptionError, match="Did you mean 'steps'"):

@@ -59,7 +59,7 @@ def model_inputs(request: MediaRequest, capability: Capability, *, check: bool =
 def alternatives(
     error: UnsupportedOptionError, request: MediaRequest, known: Iterable[tuple[str, Capability]]
 ) -> list[str]:
-    """Return models that could do what the refused option asks, as `provider:model`, at most five."""
+    """Return models that could do what the refused option asks, as `provider:model`, at most five, the same provider's first."""
     if error.option not in {
         "n",
         "size",
@@ -89,7 +89,7 @@ def alternatives(
         except UnsupportedOptionError:
             continue
         found.append(f"{provider}:{capability.model}")
-    return found[:5]
+    return sorted(found, key=lambda name: not name.startswith(f"{request.provider}:"))[:5]
 
 
 class _Inputs:

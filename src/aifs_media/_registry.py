@@ -25,6 +25,7 @@ BUILT_IN_PROVIDERS: dict[str, str] = {
     "poe": "aifs_media.providers.poe:PoeProvider",
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
     "runway": "aifs_media.providers.runway:RunwayProvider",
+    "stability": "aifs_media.providers.stability:StabilityProvider",
 }
 BUILT_IN_STORAGES = ("local", "memory", "r2", "s3")
 

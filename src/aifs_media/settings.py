@@ -41,6 +41,8 @@ SETTINGS: tuple[Setting, ...] = (
         "hosts that Runway's outputs come from, with commas between",
         "dnznrvs05pmza.cloudfront.net",
     ),
+    Setting("STABILITY_API_KEY", "Stability AI API key", secret=True),
+    Setting("STABILITY_BASE_URL", "Stability AI API address", "https://api.stability.ai"),
     Setting("IMAGE_PROVIDER", "provider of images when no model is named", "replicate"),
     Setting("VIDEO_PROVIDER", "provider of videos when no model is named", "poe"),
     Setting("TEXT_PROVIDER", "provider of texts when no model is named", "poe"),

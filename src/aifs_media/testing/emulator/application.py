@@ -20,6 +20,7 @@ from aifs_media.testing.emulator.replicate_files import ReplicateFiles
 from aifs_media.testing.emulator.runway import RunwayService
 from aifs_media.testing.emulator.runway_answers import error as runway_error
 from aifs_media.testing.emulator.runway_uploads import RunwayUploads
+from aifs_media.testing.emulator.stability import StabilityService
 from aifs_media.testing.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Application:
             *PoeVideos(world, poe).routes(),
             *RunwayService(world, runway_uploads).routes(),
             *runway_uploads.routes(),
+            *StabilityService(world).routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)

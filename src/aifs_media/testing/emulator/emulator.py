@@ -23,7 +23,7 @@ RUNWAY_KEY = "key_" + "0" * 128
 
 
 class Emulator:
-    """Replicate, Poe, Runway and their delivery host on this machine, in a thread of their own.
+    """The providers and their delivery host on this machine, in a thread of their own.
 
     Use it as a context manager, from synchronous code or from any event loop:
 
@@ -35,6 +35,7 @@ class Emulator:
         replicate_url: Replicate's base URL, `…/replicate/v1`.
         poe_url: Poe's base URL, `…/poe/v1`.
         runway_url: Runway's base URL, `…/runway`.
+        stability_url: Stability AI's base URL, `…/stability`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -135,6 +136,11 @@ class Emulator:
         return f"{self.base_url}/runway"
 
     @property
+    def stability_url(self) -> str:
+        """Return the base URL of the emulated Stability AI."""
+        return f"{self.base_url}/stability"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -158,6 +164,8 @@ class Emulator:
             "POE_API_KEY": self._world.poe_key,
             "RUNWAYML_BASE_URL": self.runway_url,
             "RUNWAYML_API_SECRET": self._world.runway_key,
+            "STABILITY_BASE_URL": self.stability_url,
+            "STABILITY_API_KEY": self._world.stability_key,
             "REPLICATE_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "RUNWAY_DELIVERY_HOSTS": delivery,

@@ -73,6 +73,8 @@ Route = Literal[
     "runway.cancel",
     "runway.organization",
     "runway.upload",
+    "stability.generate",
+    "stability.balance",
     "delivery.get",
     "delivery.upload",
 ]
@@ -115,7 +117,16 @@ BEFORE: frozenset[str] = frozenset(get_args(Before))
 AFTER: frozenset[str] = frozenset(get_args(After))
 _ROUTES: frozenset[str] = frozenset(get_args(Route))
 _KINDS: frozenset[str] = BEFORE | AFTER | frozenset(get_args(Outcome))
-_CREATES = frozenset({"replicate.create", "poe.chat", "poe.images", "poe.videos.create", "runway.create"})
+_CREATES = frozenset(
+    {
+        "replicate.create",
+        "poe.chat",
+        "poe.images",
+        "poe.videos.create",
+        "runway.create",
+        "stability.generate",
+    }
+)
 _ANSWERS = frozenset({"replicate.create", "poe.chat"})
 _OUTPUTS = _ANSWERS | {"runway.create"}
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
@@ -128,7 +139,7 @@ _ONLY_AT: dict[str, frozenset[str]] = {
     "data_uri": frozenset({"replicate.create"}),
     "text_only": _ANSWERS,
     "null_output": _OUTPUTS,
-    "empty_output": _OUTPUTS,
+    "empty_output": _OUTPUTS | {"stability.generate"},
     "partial_output": _OUTPUTS,
     "foreign_output": _OUTPUTS,
     "big_output": _OUTPUTS,

@@ -10,6 +10,8 @@ from aifs_media.testing.emulator.clock import Clock
 from aifs_media.testing.emulator.faults import FaultQueue
 from aifs_media.testing.emulator.outputs import OutputShelf
 
+STABILITY_KEY = "sk-emulated-00000000000000000000000000000000000000"
+
 
 @dataclass
 class Switches:
@@ -26,6 +28,8 @@ class Switches:
         unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
         runway_credits: Credits bought at Runway. The balance is these less what was charged.
         runway_concurrency: How many tasks of one model run at a time at Runway; more are throttled.
+        stability_credits: Stability AI's credits bought. The balance is this less what was spent; less than a picture costs
+            answers 402.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -39,6 +43,7 @@ class Switches:
     unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
     runway_credits: int = 10_000
     runway_concurrency: int = 2
+    stability_credits: float = 1000.0
     refuse_leaked_key: bool = False
 
 
@@ -52,6 +57,7 @@ class World:
     base_url: str
     delivery_url: str
     switches: Switches
+    stability_key: str = field(default=STABILITY_KEY, repr=False)
     clock: Clock = field(default_factory=Clock)
     faults: FaultQueue = field(default_factory=FaultQueue)
     shelf: OutputShelf = field(default_factory=OutputShelf)
