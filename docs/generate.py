@@ -6,18 +6,16 @@ A made part stands between two comments. The tests check that every one is curre
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from aifs_media import errors
+from aifs_media._registry import BUILT_IN_PROVIDERS, make_provider
 from aifs_media.cli.application import application
-from aifs_media.providers.poe import PoeProvider
-from aifs_media.providers.replicate import ReplicateProvider
-from aifs_media.providers.runway import RunwayProvider
-from aifs_media.providers.stability import StabilityProvider
-from aifs_media.settings import NO_LONGER_USED, OLD_NAMES, SETTINGS
+from aifs_media.settings import NO_LONGER_USED, OLD_NAMES, SETTINGS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from aifs_media.records import Capability, Price
 
 PROJECT = Path(__file__).resolve().parents[1]
+EVIDENCE = PROJECT / "tests/evidence.toml"
 MADE = re.compile(r"(<!-- made by docs/generate.py: (\w+) -->\n).*?(<!-- end of what is made -->)", re.DOTALL)
 
 ENV_HEAD = """\
@@ -75,7 +74,8 @@ def error_classes() -> str:
 def models() -> str:
     """Return the table of models with built-in data."""
     rows = ["| model | makes | options | usual wait | published price | note |", "|---|---|---|---|---|---|"]
-    for provider in (ReplicateProvider, PoeProvider, RunwayProvider, StabilityProvider):
+    for name in BUILT_IN_PROVIDERS:
+        provider = make_provider(name, Settings())
         rows += [_model(provider.name, capability) for capability in provider.capabilities]
     return "\n".join(rows) + "\n"
 
@@ -94,6 +94,33 @@ def commands() -> str:
     return "\n".join(sections)
 
 
+def whole() -> str:
+    """Return the table of what is proved of each provider."""
+    claims = tomllib.loads(EVIDENCE.read_text())["whole"]
+    rows = [f"| | {' | '.join(claims)} |", f"|---{'|---' * len(claims)}|"]
+    for column in next(iter(claims.values())):
+        cells = [cells[column] for cells in claims.values()]
+        rows.append(f"| {column.replace('_', ' ')} | {' | '.join(map(_number_of_tests, cells))} |")
+    return "\n".join(rows) + "\n"
+
+
+def calls() -> str:
+    """Return the table of what backs each call of the emulator."""
+    rows = ["| call | recordings | schema | official client | document | guess |", "|---|---|---|---|---|---|"]
+    for call, cells in tomllib.loads(EVIDENCE.read_text())["call"].items():
+        shown = [
+            _number_of_tests(cells.get(name, "")) for name in ("recording", "schema", "client", "document", "guess")
+        ]
+        rows.append(f"| `{call}` | {' | '.join(shown)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _number_of_tests(cell: str | list[str]) -> str:
+    if isinstance(cell, str):
+        return cell
+    return f"{len(cell)} test{'s' if len(cell) > 1 else ''}"
+
+
 def env_example() -> str:
     """Return the sample of a .env file."""
     shown = set(re.findall(r"^(\w+)=", ENV_HEAD, re.MULTILINE))
@@ -106,6 +133,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "error_classes": error_classes,
     "models": models,
     "commands": commands,
+    "whole": whole,
+    "calls": calls,
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import stamina
+from tests import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many tests ran on trio."""
+    """Print how many tests ran on trio, and how whole the providers are by what was run."""
     number = sum("trio" in report.nodeid for report in terminalreporter.stats.get("passed", []))
     terminalreporter.write_line(f"{number} passed tests ran on trio")
+    outcomes: dict[str, set[str]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            test = report.nodeid.partition("[")[0].removeprefix("tests/")
+            outcomes.setdefault(test, set()).add(outcome)
+    for line in evidence.summary(outcomes) if len(outcomes) > 1 else ():
+        terminalreporter.write_line(line)

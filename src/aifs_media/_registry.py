@@ -22,8 +22,8 @@ PROVIDERS_GROUP = "aifs_media.providers"
 STORAGES_GROUP = "aifs_media.storages"
 
 BUILT_IN_PROVIDERS: dict[str, str] = {
-    "poe": "aifs_media.providers.poe:PoeProvider",
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
+    "poe": "aifs_media.providers.poe:PoeProvider",
     "runway": "aifs_media.providers.runway:RunwayProvider",
     "stability": "aifs_media.providers.stability:StabilityProvider",
 }
