@@ -8,12 +8,13 @@ import anyio
 
 from aifs_media._download import STALL_TIMEOUT, InlineSource
 from aifs_media._files import FileClient
-from aifs_media._registry import PROVIDERS_GROUP, STORAGES_GROUP, entry_points
+from aifs_media._registry import BUILT_IN_PROVIDERS, PROVIDERS_GROUP, STORAGES_GROUP, entry_points
 from aifs_media._urlguard import URLGuard
 from aifs_media.errors import MediaError, MissingCredentialError
 from aifs_media.protocols import Checkable, role
 from aifs_media.records import Check, HealthReport
 from aifs_media.settings import OLD_NAMES
+from aifs_media.toolkit import HttpProvider
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +43,12 @@ async def health(parts: Parts) -> HealthReport:
 
 
 def _providers_in_use(parts: Parts) -> list[str]:
+    """Return the default providers, and every other one that has its key."""
     wanted = {parts.settings.text(f"{kind}_PROVIDER") for kind in ("IMAGE", "VIDEO", "TEXT")}
+    for name in BUILT_IN_PROVIDERS:
+        provider = parts.provider(name)
+        if isinstance(provider, HttpProvider) and provider.has_key:
+            wanted.add(name)
     return sorted(wanted)
 
 

@@ -168,6 +168,11 @@ class HttpProvider:
         """Return the environment names that may hold the key, the canonical one first."""
         return cls.key_settings or (f"{cls.name.upper().replace('-', '_')}_API_KEY",)
 
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is configured; not whether it is a good one."""
+        return bool(self._key)
+
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     def headers(self, key: str) -> dict[str, str]:

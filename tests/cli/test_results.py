@@ -80,6 +80,12 @@ def test_models(aifs: Run, bare: dict[str, str]) -> None:
     line = next(line for line in ended.stdout.splitlines() if "replicate:black-forest-labs/flux-schnell" in line)
     assert "0.003 USD per image" in line
     assert "video" not in ended.stdout
+    narrow = aifs("models", "--kind", "video", "--duration", "15", env=bare).stdout
+    assert "kling-v3-video" in narrow
+    assert "zeroscope" not in narrow
+    cheap = json.loads(aifs("models", "--max-cost", "0.003", "--json", env=bare).stdout)
+    assert "black-forest-labs/flux-schnell" in {model["model"] for model in cheap}
+    assert all(model["price"] for model in cheap)
     known = json.loads(aifs("models", "--json", env=bare).stdout)
     assert {model["kind"] for model in known} == {"image", "video"}
 

@@ -140,3 +140,18 @@ async def test_a_callback_that_raises_costs_nothing(emulator: Emulator, caplog: 
     media = MediaGenerator(settings=Settings.from_env(emulator.settings()), storage=MemoryStorage(), on_event=broken)
     assert (await media.image("a fox")).width == 1024
     assert "on_event raised" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_every_provider_with_a_key_is_checked(emulator: Emulator) -> None:
+    """Besides the default ones, each that was given a key is asked whether it is good; the others are left alone."""
+    own = {**emulator.settings(), "RUNWAYML_API_SECRET": "key_wrong"}
+    del own["STABILITY_API_KEY"]
+    report = await MediaGenerator(settings=Settings.from_env(own), storage=MemoryStorage()).check()
+    assert {
+        check.name: check.ok for check in report.checks if check.name in {"replicate", "poe", "runway", "stability"}
+    } == {
+        "replicate": True,
+        "poe": True,
+        "runway": False,
+    }

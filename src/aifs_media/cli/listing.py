@@ -86,9 +86,9 @@ def _provider(name: str, settings: Settings) -> dict[str, str | list[str]]:
     except MediaError as error:
         return {"name": name, "origin": origin, "makes": [], "state": str(error)}
     makes: list[str] = sorted({capability.kind for capability in provider.capabilities})
-    keys = provider.key_names() if isinstance(provider, HttpProvider) else ()
-    given = settings.environ()
-    state = f"needs {keys[0]}" if keys and not any(given.get(key) for key in keys) else "ready"
+    state = "ready"
+    if isinstance(provider, HttpProvider) and not provider.has_key:
+        state = f"needs {provider.key_names()[0]}"
     if role(provider, TextWriter) is not None:
         makes.append("text")
     return {"name": name, "origin": origin, "makes": makes, "state": state}
