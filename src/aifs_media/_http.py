@@ -7,9 +7,11 @@ provider may have accepted it.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import json as jsonlib
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 16
 CREATES_IN_FLIGHT = 64
 ANSWER_LIMIT = 64 * 1024 * 1024
+UNPACKED_AT_ONCE = 256 * 1024
+GZIP = 16 + zlib.MAX_WBITS
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 TEXT_IN_ERRORS = 500
@@ -93,7 +97,7 @@ class Answer:
         """Return the body as JSON. Raises UnexpectedResponseError."""
         try:
             return cast("JsonValue", jsonlib.loads(self.body))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnexpectedResponseError(
                 f"{self.provider!r} answered HTTP {self.status} with a body that is not JSON.",
                 hint="A proxy in between may have answered instead. Try again later.",
@@ -106,7 +110,7 @@ class Answer:
         """Return the body as JSON, or None where it is not JSON."""
         try:
             return cast("JsonValue", jsonlib.loads(self.body))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -201,7 +205,7 @@ class HttpClient:
     def _open(self, *, keep_alive: bool) -> httpx.AsyncClient:
         number = CONNECTIONS if keep_alive else CREATES_IN_FLIGHT
         return httpx.AsyncClient(
-            headers={"user-agent": user_agent(), **self._headers},
+            headers={"user-agent": user_agent(), "accept-encoding": "gzip", **self._headers},
             limits=httpx.Limits(max_connections=number, max_keepalive_connections=number if keep_alive else 0),
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
             follow_redirects=False,
@@ -289,10 +293,9 @@ class HttpClient:
                 method, self.url(path), params=params, headers=headers, content=content, timeout=limits
             )
             response = await client.send(request, stream=True)
-            try:
+            # The client's own timeout is for each read: one byte at a time would hold the call for ever.
+            with anyio.fail_after(timeout):
                 body = await _read_bounded(response, self.provider, costs=costs)
-            finally:
-                await response.aclose()
         except _NOT_SENT as error:
             raise ProviderUnavailableError(
                 f"No connection to {self.provider!r} at {self.base_url} ({type(error).__name__}).",
@@ -300,7 +303,7 @@ class HttpClient:
                 provider=self.provider,
                 retryable=True,
             ) from error
-        except httpx.RequestError as error:
+        except (httpx.RequestError, TimeoutError) as error:
             raise ProviderUnavailableError(
                 f"The connection to {self.provider!r} at {self.base_url} gave no complete answer ({type(error).__name__}).",
                 hint="" if costs else "Try again later.",
@@ -319,13 +322,39 @@ class HttpClient:
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
-            raise UnexpectedResponseError(
-                f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.", provider=provider, maybe_billed=costs
-            )
+    """Read a body to its end and close the answer. Only gzip was asked for and only gzip is undone, a little at a time.
+
+    httpx would undo any encoding, each chunk at once and one inside the other: a few kilobytes can become gigabytes so.
+
+    Raises:
+        UnexpectedResponseError: the body is larger than the limit, or no gzip though it says so.
+    """
+    packed = response.headers.get("content-encoding", "").lower() in {"gzip", "x-gzip"}
+    gzip, body, chunks = zlib.decompressobj(GZIP), bytearray(), response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            left = chunk
+            while left:
+                body += gzip.decompress(left, UNPACKED_AT_ONCE) if packed else left
+                left = gzip.unconsumed_tail
+                if gzip.unused_data:
+                    raise zlib.error("there is something behind its end")
+                if len(body) > ANSWER_LIMIT:
+                    raise UnexpectedResponseError(
+                        f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.",
+                        provider=provider,
+                        maybe_billed=costs,
+                    )
+    except zlib.error as error:
+        raise UnexpectedResponseError(
+            f"{provider!r} answered with damaged gzip.", provider=provider, retryable=not costs, maybe_billed=costs
+        ) from error
+    finally:
+        await response.aclose()
+        # A generator that is dropped half-way is a leak to trio. On the closed connection they come to their end.
+        with contextlib.suppress(httpx.HTTPError):
+            while await anext(chunks, b""):
+                pass
     return bytes(body)
 
 
