@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOMENT = 0.3
-TICK = 0.01
+MOMENT = 0.15
+TICK = 0.015
 STEP = 1.0
 
 
@@ -61,8 +61,8 @@ class OneTime:
         return min(left, TICK if self._silent else MOMENT)
 
     def after(self, left: float, *, quiet: bool) -> None:
-        """Note how such a wait ended: if nothing happened, time goes on."""
-        self._silent = quiet
+        """Note how such a wait ended: if nothing happened, time goes on, at the latest until a deadline makes something happen."""
+        self._silent = quiet and left > STEP
         if quiet:
             self._emulator.advance(max(min(left, STEP), 0.0))
 

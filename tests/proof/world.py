@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aifs_media import Job
+    from aifs_media._row import OnEvent
     from aifs_media.events import Event
     from aifs_media.testing.emulator import Books
 
@@ -47,18 +48,15 @@ class World:
         self._ledger = folder / "jobs.db"
         folder.mkdir(exist_ok=True)
 
-    def media(self) -> MediaGenerator:
+    def media(self, *, on_event: OnEvent | None = None) -> MediaGenerator:
         """Return a generator as a new process would make it."""
         return MediaGenerator(
             settings=Settings.from_env(self.emulator.settings()),
             storage=LocalStorage(self.folder),
             ledger=SqliteLedger(self._ledger, clock=self.time),
             clock=self.time,
-            on_event=self._note,
+            on_event=on_event or self.events.append,
         )
-
-    def _note(self, event: Event) -> None:
-        self.events.append(event)
 
     async def heal(self) -> None:
         """Let the troubles pass, and recover as a new process does at its start, until nothing is left to do."""
@@ -106,7 +104,9 @@ def lost_assets(books: Books, rows: dict[str, Job], mediocre: frozenset[str]) ->
     for record in books.predictions:
         prompt = str(record.input.get("prompt"))
         stage = rows[prompt].stage if prompt in rows else "no row"
-        known = {"stored", "uncertain"} | ({"failed", "expired", "storing", "submitted"} if prompt in mediocre else set())
+        known = {"stored", "uncertain"} | (
+            {"failed", "expired", "storing", "submitted"} if prompt in mediocre else set()
+        )
         if record.status == "succeeded" and stage not in known:
             lost.append(f"{prompt}: {stage}")
     return lost
