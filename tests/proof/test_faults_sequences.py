@@ -21,25 +21,39 @@ if TYPE_CHECKING:
     from aifs_media import MediaGenerator
     from aifs_media.events import Event
 
-NAMES = st.sampled_from(["image", "image", "film", "chat", "videos"])
 TIMEOUTS = st.sampled_from([0.5, 8.0, 20.0, 400.0])
 ON_CANCEL = st.sampled_from(["cancel", "detach"])
-ROUTES = [
-    "replicate.create", "replicate.get", "replicate.cancel", "replicate.list", "delivery.get",
-    "poe.chat", "poe.history", "poe.videos.create", "poe.videos.get", "poe.videos.content",
-]  # fmt: skip
+REPLICATE = ["replicate.create", "replicate.get", "replicate.cancel", "replicate.list", "delivery.get"]
+ROUTES = {
+    "image": REPLICATE,
+    "film": REPLICATE,
+    "chat": ["poe.chat", "poe.history", "delivery.get"],
+    "videos": ["poe.videos.create", "poe.videos.get", "poe.videos.content"],
+}
 KINDS = [
-    "drop_before",
-    "drop_after",
-    "hang",
-    "hang_after",
-    "half_body",
-    "truncated",
-    "wrong_length",
-    "encoded",
-    "status",
-]
-ONLY_CREATES = ["failed", "moderated", "slow"]
+    "drop_after", "hang_after", "half_body", "truncated", "wrong_length", "encoded", "drop_before", "hang", "status",
+]  # fmt: skip
+OUTCOMES = ["failed", "moderated", "slow"]
+CREATES = {"image": "replicate.create", "film": "replicate.create", "chat": "poe.chat", "videos": "poe.videos.create"}
+
+
+def _troubles(name: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return what may go wrong while such a thing is made, at most three of it."""
+    wire = st.fixed_dictionaries(
+        {
+            "route": st.sampled_from(ROUTES[name]),
+            "kind": st.sampled_from(KINDS),
+            "times": st.integers(1, 4),
+            "status": st.sampled_from([500, 503, 429, 404, 401]),
+        }
+    )
+    outcome = st.fixed_dictionaries(
+        {"route": st.just(CREATES[name]), "kind": st.sampled_from(OUTCOMES), "seconds": st.just(60.0)}
+    )
+    return st.lists(st.one_of(wire, wire, wire, outcome), max_size=3)
+
+
+WORK = st.sampled_from(list(ROUTES)).flatmap(lambda name: st.tuples(st.just(name), _troubles(name)))
 
 
 class Sequences(RuleBasedStateMachine):
@@ -53,7 +67,6 @@ class Sequences(RuleBasedStateMachine):
         self._world = self._opened.__enter__()
         self._jobs: list[str] = []
         self._process: MediaGenerator = self._world.media()
-        self._heard: Callable[[], None] = lambda: None
 
     def _run(self, function: Callable[[], Awaitable[MediaError | None]]) -> None:
         note(f"  ended with {self._world.run(function, self._backend)!r}")
@@ -62,10 +75,16 @@ class Sequences(RuleBasedStateMachine):
         self._jobs.append(f"job-{len(self._jobs)}")
         return self._jobs[-1]
 
-    @rule(names=st.lists(NAMES, min_size=1, max_size=3), timeout=TIMEOUTS, on_cancel=ON_CANCEL)
-    def make(self, names: list[str], timeout: float, on_cancel: str) -> None:
+    def _trouble(self, troubles: list[dict[str, Any]]) -> None:
+        for trouble in troubles:
+            self._world.emulator.fault(**trouble)
+
+    @rule(work=st.lists(WORK, min_size=1, max_size=3), timeout=TIMEOUTS, on_cancel=ON_CANCEL)
+    def make(self, work: list[tuple[str, list[dict[str, Any]]]], timeout: float, on_cancel: str) -> None:
         """Make some at a time, each within a timeout."""
-        jobs = [(name, self._fresh()) for name in names]
+        jobs = [(name, self._fresh()) for name, _ in work]
+        for _, troubles in work:
+            self._trouble(troubles)
 
         async def main() -> None:
             async with anyio.create_task_group() as group:
@@ -78,20 +97,22 @@ class Sequences(RuleBasedStateMachine):
 
         self._run(main)
 
-    @rule(name=NAMES, on_cancel=ON_CANCEL)
-    def start(self, name: str, on_cancel: str) -> None:
+    @rule(work=WORK, on_cancel=ON_CANCEL)
+    def start(self, work: tuple[str, list[dict[str, Any]]], on_cancel: str) -> None:
         """Start one and do not wait."""
-        job = self._fresh()
+        (name, troubles), job = work, self._fresh()
+        self._trouble(troubles)
         self._run(
             lambda: _caught(
                 lambda: self._process.start(prompt=job, **REQUESTS[name], job_id=job, timeout=20.0, on_cancel=on_cancel)
             )
         )
 
-    @rule(name=NAMES, on_cancel=ON_CANCEL, after=st.integers(1, 6))
-    def make_and_be_cancelled(self, name: str, on_cancel: str, after: int) -> None:
+    @rule(work=WORK, on_cancel=ON_CANCEL, after=st.integers(1, 6))
+    def make_and_be_cancelled(self, work: tuple[str, list[dict[str, Any]]], on_cancel: str, after: int) -> None:
         """The caller's task is cancelled at its n-th event."""
-        job, heard = self._fresh(), 0
+        (name, troubles), job, heard = work, self._fresh(), 0
+        self._trouble(troubles)
 
         async def main() -> None:
             with anyio.CancelScope() as scope:
@@ -130,19 +151,6 @@ class Sequences(RuleBasedStateMachine):
     def restart(self) -> None:
         """Another process goes on."""
         self._process = self._world.media()
-
-    @rule(route=st.sampled_from(ROUTES), kind=st.sampled_from(KINDS), times=st.integers(1, 4),
-          status=st.sampled_from([401, 404, 429, 500, 503]))  # fmt: skip
-    def trouble(self, route: str, kind: str, times: int, status: int) -> None:
-        """Something will go wrong."""
-        self._world.emulator.fault(route, kind, times=times, status=status)
-
-    @rule(
-        route=st.sampled_from(["replicate.create", "poe.chat", "poe.videos.create"]), kind=st.sampled_from(ONLY_CREATES)
-    )
-    def generation(self, route: str, kind: str) -> None:
-        """A generation will fail, or be slow."""
-        self._world.emulator.fault(route, kind, seconds=60.0)
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 120.0]))
     def later(self, seconds: float) -> None:
@@ -195,7 +203,7 @@ def _prove(backend: str, *, examples: int, steps: int, derandomize: bool) -> Non
 
 def test_some_sequences(anyio_backend: str) -> None:
     """A cut that is the same in every test run."""
-    _prove(anyio_backend, examples=4, steps=10, derandomize=True)
+    _prove(anyio_backend, examples=5, steps=8, derandomize=True)
 
 
 @pytest.mark.slow
