@@ -1,7 +1,7 @@
 """One time for everybody: the emulator's clock is also the generator's and the event loop's.
 
 So a wait, a request's timeout, a lease and a generation at the provider are measured on one clock. A sleep of the generator moves
-it at once. A silent peer is noticed after a moment without any event; from then on a tick of real time counts as a second, until
+it at once. A silent peer is noticed after a moment without any event; from then on a tick of real time counts as seconds, until
 something happens again.
 """
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 MOMENT = 0.15
 TICK = 0.015
-STEP = 1.0
+STEP = 5.0
 
 
 class OneTime:
