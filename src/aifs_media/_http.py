@@ -11,7 +11,6 @@ import contextlib
 import email.utils
 import functools
 import json as jsonlib
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
+from aifs_media._answer_body import ACCEPTED, AnswerBody
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import without_query
 from aifs_media.errors import (
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 CONNECTIONS = 16
 CREATES_IN_FLIGHT = 64
 ANSWER_LIMIT = 64 * 1024 * 1024
-UNPACKED_AT_ONCE = 256 * 1024
-GZIP = 16 + zlib.MAX_WBITS
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 TEXT_IN_ERRORS = 500
@@ -205,7 +203,7 @@ class HttpClient:
     def _open(self, *, keep_alive: bool) -> httpx.AsyncClient:
         number = CONNECTIONS if keep_alive else CREATES_IN_FLIGHT
         return httpx.AsyncClient(
-            headers={"user-agent": user_agent(), "accept-encoding": "gzip", **self._headers},
+            headers={"user-agent": user_agent(), "accept-encoding": ACCEPTED, **self._headers},
             limits=httpx.Limits(max_connections=number, max_keepalive_connections=number if keep_alive else 0),
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
             follow_redirects=False,
@@ -322,32 +320,14 @@ class HttpClient:
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:
-    """Read a body to its end and close the answer. Only gzip was asked for and only gzip is undone, a little at a time.
-
-    httpx would undo any encoding, each chunk at once and one inside the other: a few kilobytes can become gigabytes so.
-
-    Raises:
-        UnexpectedResponseError: the body is larger than the limit, or no gzip though it says so.
-    """
-    packed = response.headers.get("content-encoding", "").lower() in {"gzip", "x-gzip"}
-    gzip, body, chunks = zlib.decompressobj(GZIP), bytearray(), response.aiter_raw()
+    """Read a body to its end and close the answer. Raises UnexpectedResponseError if it is too large, or damaged."""
+    body, chunks = AnswerBody(response.headers.get("content-encoding", ""), limit=ANSWER_LIMIT), response.aiter_raw()
     try:
         async for chunk in chunks:
-            left = chunk
-            while left:
-                body += gzip.decompress(left, UNPACKED_AT_ONCE) if packed else left
-                left = gzip.unconsumed_tail
-                if gzip.unused_data:
-                    raise zlib.error("there is something behind its end")
-                if len(body) > ANSWER_LIMIT:
-                    raise UnexpectedResponseError(
-                        f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.",
-                        provider=provider,
-                        maybe_billed=costs,
-                    )
-    except zlib.error as error:
+            body.feed(chunk)
+    except ValueError as error:
         raise UnexpectedResponseError(
-            f"{provider!r} answered with damaged gzip.", provider=provider, retryable=not costs, maybe_billed=costs
+            f"{provider!r} answered with {error}.", provider=provider, maybe_billed=costs
         ) from error
     finally:
         await response.aclose()
@@ -355,7 +335,7 @@ async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool)
         with contextlib.suppress(httpx.HTTPError):
             while await anext(chunks, b""):
                 pass
-    return bytes(body)
+    return bytes(body.data)
 
 
 @functools.cache
