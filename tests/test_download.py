@@ -55,6 +55,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(dict(self.headers))  # type: ignore[attr-defined]
         self.server.answer(self)  # type: ignore[attr-defined]
 
+    def do_POST(self) -> None:
+        """Answer a create, whose body is read first."""
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.do_GET()
+
     def send(self, status: int, body: bytes = b"", *, cut: int | None = None, **headers: str) -> None:
         """Send headers and body; `cut` bytes only, then break off."""
         self.send_response(status)

@@ -29,7 +29,7 @@ STALL_TIMEOUT = 30.0
 LONGEST_REDIRECT_CHAIN = 3
 BYTE_CAPS: dict[Kind, int] = {"image": 256 * 1024 * 1024, "video": 8 * 1024 * 1024 * 1024}
 LOWEST_RATE = 1024.0
-RATE_GRACE = 60.0
+RATE_SPAN = 60.0
 EXPIRED_STATUSES = frozenset({401, 403, 404, 410})
 
 
@@ -85,6 +85,7 @@ class RemoteSource:
         self._ahead = b""
         self._complete = False
         self._spent = 0.0
+        self._came = 0
         self._failures = 0
 
     async def open(self) -> None:
@@ -120,17 +121,26 @@ class RemoteSource:
             await self._connect()
         if self._answer is None:
             return b""
-        started = self._clock.monotonic()
-        chunk, self._ahead = self._ahead or await self._answer.read(), b""
-        self._spent += self._clock.monotonic() - started
+        chunk, self._ahead = self._ahead or await self._take(self._answer), b""
         if not chunk and self.length is not None and self._received < self.length:
             raise DownloadError(
                 f"The download ended after {self._received} of {self.length} bytes.", hint="Try again.", retryable=True
             )
         self._received += len(chunk)
         self._passed_on.update(chunk)
-        if self._spent > RATE_GRACE and self._received / self._spent < LOWEST_RATE:
-            raise DownloadError(f"The download is slower than {LOWEST_RATE:g} bytes a second.", hint="Try again later.")
+        return chunk
+
+    async def _take(self, answer: FileAnswer) -> bytes:
+        """Read the next bytes. Of every minute of reading it is asked whether enough came: a fast start buys no time."""
+        started = self._clock.monotonic()
+        chunk = await answer.read()
+        self._spent += self._clock.monotonic() - started
+        self._came += len(chunk)
+        if self._spent > RATE_SPAN:
+            if chunk and self._came / self._spent < LOWEST_RATE:
+                message = f"The download is slower than {LOWEST_RATE:g} bytes a second."
+                raise DownloadError(message, hint="Try again later.")
+            self._spent, self._came = 0.0, 0
         return chunk
 
     async def _connect(self) -> bytes:
@@ -200,7 +210,7 @@ class RemoteSource:
         """Read again what was passed on already, and make sure that it is the same."""
         again, left = hashlib.sha256(), self._received
         while left:
-            chunk = await answer.read()
+            chunk = await self._take(answer)
             if not chunk:
                 raise DownloadError(f"{url!r} is shorter than before.", retryable=True)
             again.update(chunk[:left])

@@ -7,6 +7,7 @@ provider may have accepted it.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import functools
 import json as jsonlib
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 
+from aifs_media._answer_body import ACCEPTED, AnswerBody
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import without_query
 from aifs_media.errors import (
@@ -93,7 +95,7 @@ class Answer:
         """Return the body as JSON. Raises UnexpectedResponseError."""
         try:
             return cast("JsonValue", jsonlib.loads(self.body))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnexpectedResponseError(
                 f"{self.provider!r} answered HTTP {self.status} with a body that is not JSON.",
                 hint="A proxy in between may have answered instead. Try again later.",
@@ -106,7 +108,7 @@ class Answer:
         """Return the body as JSON, or None where it is not JSON."""
         try:
             return cast("JsonValue", jsonlib.loads(self.body))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -201,7 +203,7 @@ class HttpClient:
     def _open(self, *, keep_alive: bool) -> httpx.AsyncClient:
         number = CONNECTIONS if keep_alive else CREATES_IN_FLIGHT
         return httpx.AsyncClient(
-            headers={"user-agent": user_agent(), **self._headers},
+            headers={"user-agent": user_agent(), "accept-encoding": ACCEPTED, **self._headers},
             limits=httpx.Limits(max_connections=number, max_keepalive_connections=number if keep_alive else 0),
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
             follow_redirects=False,
@@ -289,10 +291,9 @@ class HttpClient:
                 method, self.url(path), params=params, headers=headers, content=content, timeout=limits
             )
             response = await client.send(request, stream=True)
-            try:
+            # The client's own timeout is for each read: one byte at a time would hold the call for ever.
+            with anyio.fail_after(timeout):
                 body = await _read_bounded(response, self.provider, costs=costs)
-            finally:
-                await response.aclose()
         except _NOT_SENT as error:
             raise ProviderUnavailableError(
                 f"No connection to {self.provider!r} at {self.base_url} ({type(error).__name__}).",
@@ -300,7 +301,7 @@ class HttpClient:
                 provider=self.provider,
                 retryable=True,
             ) from error
-        except httpx.RequestError as error:
+        except (httpx.RequestError, TimeoutError) as error:
             raise ProviderUnavailableError(
                 f"The connection to {self.provider!r} at {self.base_url} gave no complete answer ({type(error).__name__}).",
                 hint="" if costs else "Try again later.",
@@ -319,14 +320,22 @@ class HttpClient:
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
-            raise UnexpectedResponseError(
-                f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.", provider=provider, maybe_billed=costs
-            )
-    return bytes(body)
+    """Read a body to its end and close the answer. Raises UnexpectedResponseError if it is too large, or damaged."""
+    body, chunks = AnswerBody(response.headers.get("content-encoding", ""), limit=ANSWER_LIMIT), response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            body.feed(chunk)
+    except ValueError as error:
+        raise UnexpectedResponseError(
+            f"{provider!r} answered with {error}.", provider=provider, maybe_billed=costs
+        ) from error
+    finally:
+        await response.aclose()
+        # A generator that is dropped half-way is a leak to trio. On the closed connection they come to their end.
+        with contextlib.suppress(httpx.HTTPError):
+            while await anext(chunks, b""):
+                pass
+    return bytes(body.data)
 
 
 @functools.cache

@@ -12,6 +12,8 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import anyio
+
 from aifs_media._outcome import record
 from aifs_media._retry import ATTEMPTS
 from aifs_media._told import RefToldError
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 CREATE_LIMIT = 110.0
 """Seconds that a create can be on its way: a look-up of the model's version before it, the longest hold, and a margin."""
+
+LAST_LOOK = 6.0
+"""Seconds past the caller's time at which a look ends. A create in flight may have had five of them."""
 
 CLOCK_SKEW = 60.0
 WAITS = (1.0, 2.0, 4.0, 8.0, 10.0)
@@ -85,7 +90,8 @@ async def _look_for(
         if await row.was_told():
             raise RefToldError
         began = row.clock.now()
-        found = await _look(row, findable, ledger, since)
+        limit = max(deadline.at + LAST_LOOK - row.clock.monotonic(), 1.0)
+        found = await _look(row, findable, ledger, since, limit=limit)
         if found:
             return await _adopt(row, provider, found, reason)
         if began > forgotten_at:
@@ -106,13 +112,17 @@ async def _look_for(
         await row.sleep(wait)
 
 
-async def _look(row: JobRow, findable: Findable, ledger: Ledger, since: datetime) -> Sequence[Found] | None:
-    """Return the jobs with our inputs that no row holds; None if the look was not complete."""
+async def _look(
+    row: JobRow, findable: Findable, ledger: Ledger, since: datetime, *, limit: float
+) -> Sequence[Found] | None:
+    """Return the jobs with our inputs that no row holds; None if the look was not complete within the limit in seconds."""
     until = row.clock.now() + timedelta(seconds=CLOCK_SKEW)
     try:
-        found = await findable.find(row.job.request, since=since, until=until)
-    except MediaError as error:
-        log.info("could not look for the lost create: %s", error.code, extra=row.fields("reconcile"))
+        with anyio.fail_after(limit):
+            found = await findable.find(row.job.request, since=since, until=until)
+    except (MediaError, TimeoutError) as error:
+        reason = error.code if isinstance(error, MediaError) else "no answer in time"
+        log.info("could not look for the lost create: %s", reason, extra=row.fields("reconcile"))
         return None
     return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import anyio
+
 from aifs_media import events
 from aifs_media._outcome import record
 from aifs_media._poll import Deadline, next_wait
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider
     from aifs_media.records import State
+
+LAST_READ = 1.0
+"""Seconds past the caller's time that a status read may take; a provider that is silent must not prolong the wait."""
+
+CANCEL_LIMIT = 5.0
+"""Seconds that the provider may take to answer a cancellation."""
 
 SETTLE_LIMIT = 10.0
 """Seconds to wait for the provider to confirm a cancellation."""
@@ -46,7 +54,7 @@ async def wait(
             return await _out_of_time(row, provider, state)
         row.tell(events.Progressed, progress=state.progress, queue_position=state.queue_position)
         await row.sleep(deadline.clip(next_wait(reads, hint=state.poll_after), now))
-        state = await _ask(row, pollable, state)
+        state = await _ask(row, pollable, state, limit=deadline.remaining(row.clock.monotonic()) + LAST_READ)
         reads += 1
     return state
 
@@ -80,9 +88,11 @@ async def _look(row: JobRow, pollable: Pollable, ref: JsonValue) -> State:
         return Failed(reason="canceled", message=message, ref=ref)
 
 
-async def _ask(row: JobRow, pollable: Pollable, state: Pending) -> Pending | Succeeded | Failed:
+async def _ask(row: JobRow, pollable: Pollable, state: Pending, *, limit: float) -> Pending | Succeeded | Failed:
+    """Read the state once, for no longer than the limit in seconds; a read that failed leaves it as it was."""
     try:
-        return await _look(row, pollable, state.ref)
+        with anyio.move_on_after(limit):
+            return await _look(row, pollable, state.ref)
     except MediaError as error:
         if not error.retryable:
             raise row.name(error) from error.__cause__
@@ -90,6 +100,7 @@ async def _ask(row: JobRow, pollable: Pollable, state: Pending) -> Pending | Suc
         again = state.model_copy(update={"poll_after": error.retry_after})
         row.tell(events.Retried, step="poll", reason=error.code, wait=error.retry_after or 0.0)
         return again
+    return state
 
 
 async def _out_of_time(row: JobRow, provider: MediaProvider, state: Pending) -> Succeeded | Failed:
@@ -123,10 +134,12 @@ async def stop(row: JobRow, *, provider: MediaProvider, state: Pending) -> Pendi
     outcome = "not_supported"
     try:
         if cancellable is not None:
-            outcome = "too_late" if await cancellable.cancel(state.ref) == "too_late" else "asked"
+            with anyio.fail_after(CANCEL_LIMIT):
+                outcome = "too_late" if await cancellable.cancel(state.ref) == "too_late" else "asked"
         if pollable is not None:
             # One read finds a success that came first; more make sense only if something was asked to stop.
-            last = await _settle(row, pollable, state, limit=SETTLE_LIMIT if cancellable is not None else 0.0)
+            with anyio.fail_after(SETTLE_LIMIT):
+                last = await _settle(row, pollable, state, limit=SETTLE_LIMIT if cancellable is not None else 0.0)
         if isinstance(last, Failed):
             outcome = "canceled"
     except Exception as error:

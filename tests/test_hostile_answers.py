@@ -1,0 +1,228 @@
+"""Servers that mean harm: bombs, endless and dripping bodies, false lengths, two files in one. Typed errors, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import threading
+import tracemalloc
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from PIL import Image
+from tests.test_download import PICTURE, Handler, Server, fetch, serving
+
+from aifs_media._http import ANSWER_LIMIT, HttpClient
+from aifs_media.errors import BadMediaError, ProviderUnavailableError, UnexpectedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.anyio
+
+MEBIBYTE = 1024 * 1024
+PAGE = b"<html><script>alert(1)</script></html>"
+
+
+def zeros_in_gzip(size: int) -> bytes:
+    """Return zeros, packed."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(bytes(MEBIBYTE)) for _ in range(size // MEBIBYTE)) + packer.flush()
+
+
+BOMB = zeros_in_gzip(200 * MEBIBYTE)
+BOMB_IN_A_BOMB = gzip.compress(BOMB)
+
+
+@contextmanager
+def at_most(mebibytes: int) -> Iterator[None]:
+    """Measure what Python allocates meanwhile."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    print(f"at most {peak / MEBIBYTE:.1f} MiB")
+    assert peak <= mebibytes * MEBIBYTE
+
+
+def endless(handler: Handler, start: bytes, piece: bytes, **headers: str) -> None:
+    """Send the start, and then pieces until the client has gone."""
+    handler.send(200, start, Content_Length="", Connection="close", **headers)
+    handler.close_connection = True
+    handler.server.sent = len(start)  # type: ignore[attr-defined]
+    with contextlib.suppress(OSError):
+        while handler.server.sent < 4 * ANSWER_LIMIT:  # type: ignore[attr-defined]
+            handler.wfile.write(piece)
+            handler.server.sent += len(piece)  # type: ignore[attr-defined]
+
+
+def with_size(width: int, height: int) -> bytes:
+    """A PNG whose head promises this size."""
+    head = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    rest = PICTURE[PICTURE.index(b"IHDR") + 17 + 4 :]
+    return PICTURE[:12] + head + zlib.crc32(head).to_bytes(4, "big") + rest
+
+
+def gif() -> bytes:
+    """A small GIF."""
+    out = io.BytesIO()
+    Image.new("P", (8, 8)).save(out, "GIF")
+    return out.getvalue()
+
+
+# -- files -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (PICTURE + PAGE, "appended|behind|after"),
+        (gif() + PAGE, "appended|behind|after"),
+        (b"GIF89a" + PAGE * 30, None),
+        (b"\x89PNG\r\n\x1a\n" + PAGE * 30, None),
+        (with_size(60_000, 60_000), "60000 x 60000"),
+        (with_size(2**31 - 1, 2**31 - 1), "2147483647"),
+        (BOMB, "gzip"),
+    ],
+    ids=["png+page", "gif+page", "gif head", "png head", "gigapixels", "largest", "bomb without a name"],
+)
+async def test_a_file_that_is_something_else(body: bytes, says: str | None) -> None:
+    """Two files in one, a head with a page behind it, and pictures that would unpack to gigabytes."""
+    with serving(lambda handler: handler.send(200, body, Content_Type="image/png")) as server:
+        with at_most(16), pytest.raises(BadMediaError, match=says):
+            await fetch(server)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br", "deflate"])
+async def test_a_packed_file_is_not_unpacked(encoding: str) -> None:
+    """Nothing but identity was asked for."""
+    with serving(lambda handler: handler.send(200, BOMB, Content_Encoding=encoding)) as server:
+        with at_most(16), pytest.raises(BadMediaError, match="encoded"):
+            await fetch(server)
+        assert {name.lower(): value for name, value in server.seen[0].items()}["accept-encoding"] == "identity"
+
+
+async def test_an_endless_file_is_left_soon() -> None:
+    """A picture with zeros behind it for ever is refused at once, and not at the cap."""
+    with serving(lambda handler: endless(handler, PICTURE, bytes(64 * 1024))) as server:
+        with at_most(16), anyio.fail_after(20), pytest.raises(BadMediaError):
+            await fetch(server)
+    # What the kernel took before the client closed.
+    assert server.sent < 32 * MEBIBYTE  # type: ignore[attr-defined]
+
+
+async def test_a_length_that_is_too_short() -> None:
+    """A part under its own right length is no file, whatever follows on the line."""
+    with serving(lambda handler: handler.send(200, PICTURE, Content_Length=str(len(PICTURE) // 2))) as server:
+        with pytest.raises(BadMediaError):
+            await fetch(server)
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def client_of(server: Server) -> Iterator[HttpClient]:
+    """A provider's client for a server of this machine."""
+    yield HttpClient(provider="acme", base_url=f"http://{server.host}", headers={"authorization": "Bearer key"})
+
+
+async def test_a_bomb_in_an_answer() -> None:
+    """It is unpacked no further than the limit."""
+    with (
+        serving(lambda handler: handler.send(200, BOMB, Content_Encoding="gzip")) as server,
+        client_of(server) as client,
+    ):
+        with at_most(96), pytest.raises(UnexpectedResponseError, match="more than") as refused:
+            await client.read("GET", "/x")
+        await client.aclose()
+    assert not refused.value.maybe_billed
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate", "br", "zstd", "compress", "gzip,gzip,gzip"])
+async def test_other_encodings_stay_packed(encoding: str) -> None:
+    """Bombs within bombs, and what was not asked for, are not unpacked: then it is not JSON."""
+    with (
+        serving(lambda handler: handler.send(200, BOMB_IN_A_BOMB, Content_Encoding=encoding)) as server,
+        client_of(server) as client,
+    ):
+        with at_most(8):
+            answer = await client.read("GET", "/x")
+        await client.aclose()
+    with pytest.raises(UnexpectedResponseError, match="not JSON"):
+        answer.json()
+    assert {name.lower(): value for name, value in server.seen[0].items()}["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("costs", [False, True])
+async def test_an_endless_answer(*, costs: bool) -> None:
+    """It is left at the limit; of a create it is said that it may be billed."""
+    with serving(lambda handler: endless(handler, b'{"a": "', b"a" * 64 * 1024)) as server, client_of(server) as client:
+        with at_most(96), anyio.fail_after(50), pytest.raises(UnexpectedResponseError, match="more than") as refused:
+            await (client.create("/x", json={}) if costs else client.read("GET", "/x"))
+        await client.aclose()
+    assert refused.value.maybe_billed is costs
+
+
+@pytest.mark.parametrize("costs", [False, True])
+async def test_an_answer_that_drips(*, costs: bool) -> None:
+    """Each byte comes in time, and the answer does not: it ends within the call's time."""
+    stop = threading.Event()
+
+    def answer(handler: Handler) -> None:
+        handler.send(200, b"{", Content_Length="1000")
+        with contextlib.suppress(OSError):
+            while not stop.wait(0.02):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+
+    with serving(answer) as server, client_of(server) as client:
+        with anyio.fail_after(20), pytest.raises(ProviderUnavailableError) as refused:
+            await (client.create("/x", json={}, timeout=0.5) if costs else client.read("GET", "/x", timeout=0.5))
+        stop.set()
+        await client.aclose()
+    assert refused.value.maybe_billed is costs
+    assert refused.value.retryable is not costs
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (gzip.compress(b"{}") + b"behind its end", "damaged gzip"),
+        (gzip.compress(b"{}")[:-20], "not JSON|damaged gzip"),
+        (b"{}", "damaged gzip"),
+        (gzip.compress(b"[" * 1_000_000), "not JSON"),
+        (gzip.compress(b'{"a":' * 200_000), "not JSON"),
+        (gzip.compress(b"9" * 1_000_000), "not JSON"),
+    ],
+    ids=["tail", "cut", "no gzip", "deep list", "deep object", "long number"],
+)
+async def test_an_answer_that_cannot_be_read(body: bytes, says: str) -> None:
+    """Damaged, unpackable or too deep: an answer without sense, and no crash."""
+    with (
+        serving(lambda handler: handler.send(200, body, Content_Encoding="gzip")) as server,
+        client_of(server) as client,
+    ):
+        with pytest.raises(UnexpectedResponseError, match=says):
+            (await client.read("GET", "/x")).json()
+        await client.aclose()
+
+
+@pytest.mark.parametrize("size", [2, 300_000, 5_000_000])
+async def test_a_packed_answer_is_read(size: int) -> None:
+    """Gzip is what was asked for."""
+    sent = {"text": "ab" * (size // 2)}
+    body = gzip.compress(json.dumps(sent).encode())
+    with (
+        serving(lambda handler: handler.send(200, body, Content_Encoding="gzip")) as server,
+        client_of(server) as client,
+    ):
+        assert (await client.read("GET", "/x")).json() == sent
+        await client.aclose()
