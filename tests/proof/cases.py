@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import dataclasses
+import itertools
 import json
 import signal
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg
 from tests.proof.balance import Balance, Stored, balance
+from tests.proof.processes import LIMIT
 
 from aifs_media.testing.emulator import Emulator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from tests.proof.processes import Run, Zygote
@@ -102,20 +108,82 @@ class Bucket:
         return f"{folder.parent.name}-{folder.name}"
 
 
+class Ledgers(Protocol):
+    """Where jobs are recorded."""
+
+    def address(self, folder: Path) -> str:
+        """Return the address of an empty ledger."""
+        ...
+
+    def end_leases(self, address: str) -> None:
+        """Let the lease of a dead process end, if the emulator's clock does not."""
+        ...
+
+
+class SqliteLedgers:
+    """One file for each case. Its leases end on the emulator's clock."""
+
+    def address(self, folder: Path) -> str:
+        return f"sqlite:///{folder}/jobs.db"
+
+    def end_leases(self, address: str) -> None:
+        return
+
+
+class PostgresLedgers:
+    """One schema for each case. Leases end on the server's own clock, which nobody moves, so that they are ended by hand."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def address(self, folder: Path) -> str:
+        schema = f"proof_{uuid.uuid4().hex}"
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"create schema {schema}")
+        separator = "&" if "?" in self._server else "?"
+        return f"{self._server}{separator}options=-csearch_path%3D{schema}"
+
+    def end_leases(self, address: str) -> None:
+        with psycopg.connect(address, autocommit=True) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
+            connection.execute("update aifs_media_jobs set lease_expires_at = clock_timestamp()")
+
+
+class Worlds:
+    """Makes cases in one kind of world."""
+
+    def __init__(self, zygote: Zygote, folder: Path, place: Place, ledgers: Ledgers) -> None:
+        self.zygote = zygote
+        self.place = place
+        self.ledgers = ledgers
+        self._folder = folder
+        self._made = itertools.count()
+
+    def case(self, name: str, **changes: Any) -> Case:
+        """Return one job of a scenario, in a world of its own."""
+        folder = self._folder / f"{next(self._made)}"
+        return Case(self, folder, dataclasses.replace(SCENARIOS[name], **changes))
+
+    def seams(self, name: str) -> list[str]:
+        """Return the seams that a job passes when nobody kills it, in their order."""
+        with self.case(name) as case:
+            killed = case.run("make")
+            assert not killed
+            return case.traces[0]
+
+
 class Case:
     """One job. Its folder holds the ledger, and what its processes said and passed."""
 
-    def __init__(self, zygote: Zygote, folder: Path, scenario: Scenario, place: Place, *, ledger: str = "") -> None:
+    def __init__(self, worlds: Worlds, folder: Path, scenario: Scenario) -> None:
         self.emulator = Emulator(latency=scenario.latency)
         self.folder = folder
         self.traces: list[list[str]] = []
-        self._zygote = zygote
+        self._worlds = worlds
         self._scenario = scenario
-        self._place = place
-        self._ledger = ledger or f"sqlite:///{folder}/jobs.db"
 
     def __enter__(self) -> Case:
         self.folder.mkdir()
+        self._ledger = self._worlds.ledgers.address(self.folder)
         self.emulator.start()
         if self._scenario.size:
             self.emulator.fault("replicate.create", "big_output", size=self._scenario.size, times=9)
@@ -126,45 +194,52 @@ class Case:
     ) -> None:
         self.emulator.stop()
 
-    @functools.cached_property
-    def settings(self) -> dict[str, str]:
-        """What a process needs to be told."""
-        return {
-            **self.emulator.settings(), **self._place.settings(self.folder), "MEDIA_LEDGER": self._ledger,
-        }  # fmt: skip
-
-    def start(self, mode: str, *, kill_at: str = "", backend: str = "asyncio", command: tuple[str, ...] = ()) -> Run:
+    def start(self, mode: str, *, kill_at: str = "", backend: str = "asyncio", command: Sequence[str] = ()) -> Run:
         """Start a process that makes the media, recovers, or runs a command."""
+        place = self._worlds.place.settings(self.folder)
         plan = {
             "mode": mode, "backend": backend, "kill_at": kill_at, "request": self._scenario.request, "command": command,
-            "clock": f"{self.emulator.base_url}/_clock", "settings": self.settings, "trace": str(self._trace),
-            "output": str(self.folder / "output"), "result": str(self._result),
+            "clock": f"{self.emulator.base_url}/_clock", "trace": str(self._trace), "result": str(self._result),
+            "output": str(self.folder / "output"),
+            "settings": {**self.emulator.settings(), **place, "MEDIA_LEDGER": self._ledger},
         }  # fmt: skip
-        return self._zygote.start(plan)
+        return self._worlds.zygote.start(plan)
 
     def run(self, mode: str, *, kill_at: str = "", backend: str = "asyncio") -> bool:
         """Run a process to its end, or to the seam at which it dies; return whether it did."""
-        return self.note(self.start(mode, kill_at=kill_at, backend=backend).end())
+        status = self.note(self.start(mode, kill_at=kill_at, backend=backend))
+        assert status in {0, -signal.SIGKILL}, self.output
+        return status != 0
 
-    def note(self, status: int) -> bool:
-        """Keep what a process passed; return whether it was killed."""
+    def note(self, run: Run, *, within: float = LIMIT) -> int:
+        """Wait for a process, keep the seams that it passed, and return its exit code or minus its signal."""
+        status = run.end(within=within)
         self.traces.append(self._trace.read_text().splitlines() if self._trace.exists() else [])
         self._trace.unlink(missing_ok=True)
-        assert status in {0, -signal.SIGKILL}, (self.folder / "output").read_text()
-        return status != 0
+        return status
+
+    def pass_time(self) -> None:
+        """Let the minutes go by that a restart takes."""
+        self.emulator.advance(LATER)
+        self._worlds.ledgers.end_leases(self._ledger)
 
     def recover(self, *, backend: str = "asyncio") -> Balance:
         """Bring everything to its end in a fresh process, some minutes later, and compare."""
-        self.emulator.advance(LATER)
+        self.pass_time()
         killed = self.run("recover", backend=backend)
         assert not killed
-        return balance(self.emulator.books(), self.rows, self._place.stored(self.folder))
+        return balance(self.emulator.books(), self.rows, self._worlds.place.stored(self.folder))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of the ledger, as the last recovery saw them."""
         rows: list[dict[str, Any]] = json.loads(self._result.read_text())
         return rows
+
+    @property
+    def output(self) -> str:
+        """What the processes said."""
+        return (self.folder / "output").read_text()
 
     @property
     def _trace(self) -> Path:
