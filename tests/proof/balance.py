@@ -69,15 +69,18 @@ def outputs_of(record: PredictionRecord) -> int:
     return number
 
 
-def lost_answers(traces: Sequence[Sequence[str]]) -> int:
-    """How many of the runs died after their create had left and before its answer was recorded, by the seams they passed.
+def lost_answers(traces: Sequence[Sequence[str]], *, surely: bool = True) -> int:
+    """How many of the runs died after their create had been accepted and before its answer was recorded, by the seams they passed.
 
-    A create leaves between `provider.post.before` and `.after`; what it answered is recorded with the next commit.
+    A create leaves between `provider.post.before` and `.after`; what it answered is recorded by the next commit.
+
+    Args:
+        traces: the seams that each run passed.
+        surely: count a run only if its create had been answered; else also one that died meanwhile.
     """
-    return sum(_died_unanswered([label.partition("#")[0] for label in trace]) for trace in traces)
+    left = f"provider.post.{'after' if surely else 'before'}"
+    return sum(_died_unanswered([label.partition("#")[0] for label in trace], left) for trace in traces)
 
 
-def _died_unanswered(names: Sequence[str]) -> bool:
-    if "provider.post.after" not in names:
-        return False
-    return "ledger.commit.after" not in names[names.index("provider.post.after") :]
+def _died_unanswered(names: Sequence[str], left: str) -> bool:
+    return left in names and "ledger.commit.after" not in names[names.index(left) :]

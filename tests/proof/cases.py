@@ -40,7 +40,7 @@ class Scenario:
     size: int = 0
 
 
-IMAGE: dict[str, Any] = {"kind": "image", "prompt": "a fox"}
+IMAGE: dict[str, Any] = {"kind": "image", "prompt": "a fox", "n": 1}
 VIDEO: dict[str, Any] = {"kind": "video", "prompt": "a fox"}
 FILM_REQUEST = {**VIDEO, "model": FILM, "duration": 1, "size": "576x320"}
 SCENARIOS = {
@@ -194,11 +194,20 @@ class Case:
     ) -> None:
         self.emulator.stop()
 
-    def start(self, mode: str, *, kill_at: str = "", backend: str = "asyncio", command: Sequence[str] = ()) -> Run:
+    def start(
+        self,
+        mode: str,
+        *,
+        kill_at: str = "",
+        backend: str = "asyncio",
+        command: Sequence[str] = (),
+        watched: bool = False,
+    ) -> Run:
         """Start a process that makes the media, recovers, or runs a command."""
         place = self._worlds.place.settings(self.folder)
         plan = {
             "mode": mode, "backend": backend, "kill_at": kill_at, "request": self._scenario.request, "command": command,
+            "watched": str(self.folder) if watched else "",
             "clock": f"{self.emulator.base_url}/_clock", "trace": str(self._trace), "result": str(self._result),
             "output": str(self.folder / "output"),
             "settings": {**self.emulator.settings(), **place, "MEDIA_LEDGER": self._ledger},
@@ -235,6 +244,15 @@ class Case:
         """The rows of the ledger, as the last recovery saw them."""
         rows: list[dict[str, Any]] = json.loads(self._result.read_text())
         return rows
+
+    @property
+    def command(self) -> list[str]:
+        """The command that asks for the same."""
+        request = dict(self._scenario.request)
+        words = [request.pop("kind"), request.pop("prompt"), "--job-id", "the-job", "--on-cancel", "cancel"]
+        number = request.pop("n", 1)
+        words += ["-n", str(number)] if number > 1 else []
+        return words + [word for name, value in request.items() for word in (f"--{name}", str(value))]
 
     @property
     def output(self) -> str:

@@ -43,7 +43,9 @@ class RemoteClock:
     """The emulator's time: this machine's, and what was added to it. Only this process adds to it while it runs."""
 
     def __init__(self, url: str) -> None:
-        self._address = urlsplit(url)
+        address = urlsplit(url)
+        self._path = address.path
+        self._connection = http.client.HTTPConnection(address.netloc)
         self._ahead = 0.0
         self._advance(0.0)
 
@@ -61,11 +63,9 @@ class RemoteClock:
         await anyio.lowlevel.checkpoint()
 
     def _advance(self, seconds: float) -> None:
-        connection = http.client.HTTPConnection(self._address.netloc)
         body = json.dumps({"advance": seconds})
-        connection.request("POST", self._address.path, body, {"content-type": "application/json"})
-        answer = json.load(connection.getresponse())
-        connection.close()
+        self._connection.request("POST", self._path, body, {"content-type": "application/json"})
+        answer = json.load(self._connection.getresponse())
         self._ahead = float(answer["now"]) - time.monotonic()
 
 
@@ -79,15 +79,16 @@ async def recover(media: MediaGenerator, request: dict[str, Any]) -> None:
     """Do what a host does after a crash: recover, and ask again for what it does not have, by the same id."""
     report = await media.recover()
     print("recovered:", report)
+    options = {**request, "job_id": "the-job", "on_cancel": "detach", "timeout": 900}
+    again = {"image": media.images, "video": media.video}[options.pop("kind")]
     try:
-        await make(media, request)
+        await again(**options)
     except MediaError as error:
         print(error.code, error)
 
 
-async def run(plan: dict[str, Any]) -> list[object]:
+async def run(plan: dict[str, Any], clock: RemoteClock) -> list[object]:
     """Do what the plan says; return the rows of the ledger."""
-    clock = RemoteClock(plan["clock"])
     settings = Settings.from_env(plan["settings"])
     address = settings.text("MEDIA_LEDGER")
     sqlite = address.startswith("sqlite:///")
@@ -105,11 +106,15 @@ def live(plan: dict[str, Any]) -> None:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    Seams(plan["trace"], plan["kill_at"]).install()
+    seams = Seams(plan["trace"], plan["kill_at"])
+    seams.install()
     if plan["mode"] == "command":
         os.environ.update(plan["settings"])
         sys.exit(run_command(plan["command"]))
-    rows = anyio.run(run, plan, backend=plan["backend"])
+    clock = RemoteClock(plan["clock"])
+    if plan["watched"]:
+        seams.watch(plan["watched"])
+    rows = anyio.run(run, plan, clock, backend=plan["backend"])
     with open(plan["result"], "w", encoding="utf-8") as result:
         json.dump(rows, result)
 

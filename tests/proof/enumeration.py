@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from tests.proof.balance import lost_answers
 from tests.proof.cases import HAS_NO_LIST
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Sequence
 
     from tests.proof.cases import Case, Worlds
@@ -23,6 +23,13 @@ EFFECTS = {
     "storage.put_object", "storage.create_multipart_upload", "storage.upload_part", "storage.complete_multipart_upload",
     "storage.abort_multipart_upload", "storage.delete_object",
 }  # fmt: skip
+
+
+def seed() -> int:
+    """Return a seed that was printed, so that what chance chose can be chosen again."""
+    chosen = random.SystemRandom().randrange(10**6)
+    print(f"seed {chosen}")
+    return chosen
 
 
 class Tally:
@@ -95,7 +102,7 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
     Between two changes nothing happens that a later process could see, so that a kill there is the same kill.
     """
-    return [label for label in labels if _changes_the_world(label)] + list(labels[-1:])
+    return [label for label in labels if _changes_the_world(label)] + [labels[-1]]
 
 
 def _changes_the_world(label: str) -> bool:

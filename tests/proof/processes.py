@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aifs_media
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LIMIT = 60.0
 """Seconds after which a run counts as hung."""
@@ -39,11 +42,15 @@ class Run:
 
 
 class Zygote:
-    """The process that forks the others, one at a time. It costs a second once, and 10 ms a run."""
+    """The process that forks the others, one at a time. It costs a second once, and some 10 ms a run.
 
-    def __init__(self) -> None:
+    Args:
+        under: a command that runs it, as `strace` does.
+    """
+
+    def __init__(self, under: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proof.child"],
+            [*under, sys.executable, "-m", "tests.proof.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],

@@ -13,8 +13,10 @@ import inspect
 import os
 import signal
 import sqlite3
+import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +33,23 @@ from aifs_media.storage.local import LocalStorage
 from aifs_media.storage.s3 import S3Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 LEDGER_CALLS = (
     "create_or_load", "load", "update", "find_by_ref", "unfinished", "search", "acquire", "renew", "release", "aclose",
 )  # fmt: skip
 STORAGE_CALLS = ("put", "url", "discard_partial")
+
+
+CONTACTS: dict[str, Callable[..., str]] = {
+    "socket.connect": lambda _socket, address: ":".join(map(str, address)),
+    "open": lambda path, _mode, flags: str(path) if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) else "",
+    "os.rename": lambda _source, target, *_: str(target),
+    "os.remove": lambda path, *_: str(path),
+    "os.mkdir": lambda path, *_: str(path),
+    "sqlite3.connect": str,
+}
+"""The events of `sys.addaudithook` that are contacts with the world, and what they touch."""
 
 
 class Connection(sqlite3.Connection):
@@ -66,6 +79,17 @@ class Seams:
             os.write(self._trace, f"{label}\n".encode())
             if label == self._kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, folder: str) -> None:
+        """Note among the seams what Python itself tells of contacts with the world: `! event`."""
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            told = CONTACTS.get(event)
+            target = told(*arguments) if told else ""
+            if target.startswith((folder, "127.0.0.1:")):
+                os.write(self._trace, f"! {event} {target}\n".encode())
+
+        sys.addaudithook(hook)
 
     def around(self, owner: Any, method: str, port: str, verb: str | Callable[..., str] = "") -> None:
         """Put seams around a coroutine method or a function. `verb` may be computed from its arguments; empty for no seam."""

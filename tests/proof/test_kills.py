@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.proof.cases import HAS_NO_LIST
-from tests.proof.enumeration import Tally, kill_at_each, thinned
+from tests.proof.enumeration import Tally, kill_at_each, seed, thinned
 
 if TYPE_CHECKING:
     from tests.proof.cases import Worlds
-
-
-def seed() -> int:
-    """Return a seed that was printed, so that what chance chose can be chosen again."""
-    chosen = random.SystemRandom().randrange(10**6)
-    print(f"seed {chosen}")
-    return chosen
 
 
 @pytest.mark.timeout(120)
