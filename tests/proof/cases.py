@@ -9,8 +9,7 @@ import json
 import signal
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import psycopg
 from tests.proof.balance import Balance, Stored, balance
@@ -20,6 +19,7 @@ from aifs_media.testing.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from tests.proof.processes import Run, Zygote
@@ -101,7 +101,8 @@ class Bucket:
         objects = self._client.list_objects_v2(**where).get("Contents", [])
         uploads = self._client.list_multipart_uploads(**where).get("Uploads", [])
         return Stored(
-            frozenset(found["Key"] for found in objects), frozenset(f"{one['Key']} {one['UploadId']}" for one in uploads)
+            frozenset(found["Key"] for found in objects),
+            frozenset(f"{one['Key']} {one['UploadId']}" for one in uploads),
         )
 
     def _prefix(self, folder: Path) -> str:
@@ -144,7 +145,10 @@ class PostgresLedgers:
         return f"{self._server}{separator}options=-csearch_path%3D{schema}"
 
     def end_leases(self, address: str) -> None:
-        with psycopg.connect(address, autocommit=True) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
+        with (
+            psycopg.connect(address, autocommit=True) as connection,
+            contextlib.suppress(psycopg.errors.UndefinedTable),
+        ):
             connection.execute("update aifs_media_jobs set lease_expires_at = clock_timestamp()")
 
 
@@ -181,7 +185,7 @@ class Case:
         self._worlds = worlds
         self._scenario = scenario
 
-    def __enter__(self) -> Case:
+    def __enter__(self) -> Self:
         self.folder.mkdir()
         self._ledger = self._worlds.ledgers.address(self.folder)
         self.emulator.start()

@@ -16,7 +16,6 @@ import sqlite3
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ from aifs_media.storage.local import LocalStorage
 from aifs_media.storage.s3 import S3Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LEDGER_CALLS = (
     "create_or_load", "load", "update", "find_by_ref", "unfinished", "search", "acquire", "renew", "release", "aclose",

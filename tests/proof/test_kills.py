@@ -42,7 +42,9 @@ def test_killed_at_every_seam(worlds: Worlds, name: str) -> None:
         # From the intent's commit to the create: it cannot be told that nothing was sent. From then to the next commit: the
         # answer died with the process.
         intended = max(number for number in range(sent) if labels[number].startswith("ledger.commit.after"))
-        answered = next(number for number in range(sent, len(labels)) if labels[number].startswith("ledger.commit.after"))
+        answered = next(
+            number for number in range(sent, len(labels)) if labels[number].startswith("ledger.commit.after")
+        )
         assert (tally["in doubt"], tally["uncertain"]) == (sent + 1 - intended, answered - (sent + 1))
 
 
@@ -68,5 +70,3 @@ def test_killed_while_storing_in_parts(s3_worlds: Worlds, part: int) -> None:
     tally = Tally(f"film in S3 in parts, {len(chosen)} seams")
     kill_at_each(s3_worlds, "long film", chosen, tally)
     print(tally)
-
-
