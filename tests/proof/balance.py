@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from aifs_media.testing.emulator.books import Books, PredictionRecord
 
-PAID_ENDS = {"stored", "uncertain", "failed", "canceled", "expired"}
-
 
 @dataclass(frozen=True)
 class Stored:
