@@ -123,4 +123,4 @@ def clients(session: nox.Session, client: str, requirement: str) -> None:
 def proof(session: nox.Session) -> None:
     """Run the longer proofs: the memory bound, and what else takes minutes."""
     session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
-    session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", *session.posargs)
