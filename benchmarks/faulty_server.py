@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -57,11 +58,10 @@ class FaultyServer:
 
     def _listen(self, context: ssl.SSLContext | None) -> ThreadingHTTPServer:
         handler = type("Bound", (Handler,), {"account": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server = Server(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.handle_error = lambda *_arguments: None  # type: ignore[method-assign]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
@@ -100,6 +100,15 @@ class FaultyServer:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+
+
+class Server(ThreadingHTTPServer):
+    """Says nothing of clients that went away: that is what they are made to do."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what is the server's own mistake."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
