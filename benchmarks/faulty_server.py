@@ -51,7 +51,7 @@ class FaultyServer:
         self.finishing = True
         self.accepted, self.polled, self.released = threading.Event(), threading.Event(), threading.Event()
         self._servers = [self._listen(None)]
-        self.url = f"http://127.0.0.1:{self._servers[0].server_address[1]}"
+        self.url = self.files_url = f"http://127.0.0.1:{self._servers[0].server_address[1]}"
         if context is not None:
             self._servers.append(self._listen(context))
             self.tls_host = f"localhost:{self._servers[1].server_address[1]}"

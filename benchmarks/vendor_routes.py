@@ -31,7 +31,7 @@ def a_png(side: int = 64) -> bytes:
 
 def file_url(server: FaultyServer, job: Job) -> str:
     """Return where a job's picture is."""
-    return f"{server.url}/files/{job.id}.png"
+    return f"{server.files_url}/files/{job.id}.png"
 
 
 def prediction(server: FaultyServer, job: Job) -> dict[str, object]:

@@ -32,6 +32,8 @@ class Genblaze:
         if not kept:
             return {"client": 0, "id": 0, "list": 0}
         done = await self._provider.aresume(kept, self._step)
+        if not done.assets:
+            raise RuntimeError(f"{done.status} {done.error}")
         return {"client": 0, "id": steps.fetched(done.assets[0].url), "list": 0}
 
 
