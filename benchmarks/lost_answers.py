@@ -60,7 +60,7 @@ CLIENTS = (
     Client("  max_retries=0", "use_openai.py", ("openai",), "the same client with that setting", NO_RETRIES),
     Client("runwayml", "use_runway.py", ("runwayml",), "max_retries is 2 by default. No list of tasks. DELETE is what cancels"),
     Client("  max_retries=0", "use_runway.py", ("runwayml",), "the same client with that setting", NO_RETRIES),
-    Client("genblaze + replicate", "use_genblaze.py", ("genblaze", "genblaze-replicate"), "on top of replicate 1.x. on_submit tells the id to a caller that keeps it; aresume(id) goes on. replicate below it has a list", needs_https=True),
+    Client("genblaze + replicate", "use_genblaze.py", ("genblaze", "genblaze-replicate"), "on top of replicate 1.x. on_submit tells the id to a caller that keeps it; aresume(id) goes on. replicate below it has a list, and gives its creates no time-out where wait= is not asked for", needs_https=True),
     Client(OURS, "use_aifs_media.py", (), "SQLite ledger, on_cancel=\"cancel\" (with this ledger the default is to detach). The create's own time-out is no option; timeout= is the wait for the media"),
 )  # fmt: skip
 
