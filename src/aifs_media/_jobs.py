@@ -10,6 +10,7 @@ import anyio
 
 from aifs_media import events
 from aifs_media._draft import choose_model, draft, identity
+from aifs_media._limits import most_outputs, parsed_size
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._select import default_capability, known_capability
@@ -80,7 +81,8 @@ class Jobs:
         name, model = choose_model(self.parts, kind, options.get("model"))
         provider = self.parts.provider(name)
         known = known_capability(provider, kind, model) if model else default_capability(provider, kind)
-        return await self._several(kind, prompt, n, options, known.maximum_outputs if known else 1)
+        most = most_outputs(known, parsed_size(str(options.get("size")))) if known else 1
+        return await self._several(kind, prompt, n, options, most)
 
     async def _several(self, kind: Kind, prompt: str, n: int, options: ImageOptions, most: int) -> list[Asset]:
         stem = options.get("job_id") or uuid.uuid4().hex
