@@ -13,6 +13,7 @@ import typer
 
 from aifs_media import errors
 from aifs_media.cli.application import application
+from aifs_media.providers.openai import OpenAIProvider
 from aifs_media.providers.poe import PoeProvider
 from aifs_media.providers.replicate import ReplicateProvider
 from aifs_media.settings import NO_LONGER_USED, OLD_NAMES, SETTINGS
@@ -73,7 +74,7 @@ def error_classes() -> str:
 def models() -> str:
     """Return the table of models with built-in data."""
     rows = ["| model | makes | options | usual wait | published price | note |", "|---|---|---|---|---|---|"]
-    for provider in (ReplicateProvider, PoeProvider):
+    for provider in (ReplicateProvider, PoeProvider, OpenAIProvider):
         rows += [_model(provider.name, capability) for capability in provider.capabilities]
     return "\n".join(rows) + "\n"
 

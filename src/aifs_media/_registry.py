@@ -22,6 +22,8 @@ PROVIDERS_GROUP = "aifs_media.providers"
 STORAGES_GROUP = "aifs_media.storages"
 
 BUILT_IN_PROVIDERS: dict[str, str] = {
+    "openai": "aifs_media.providers.openai:OpenAIProvider",
+    "openai-compatible": "aifs_media.providers.openai_compatible:OpenAICompatibleProvider",
     "poe": "aifs_media.providers.poe:PoeProvider",
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
 }
