@@ -80,5 +80,5 @@ def _log(job: Job, told: Job | None, note: WebhookNote) -> None:
     }  # fmt: skip
     if told is not None:
         log.info("accepted, ref %s, told by a webhook", note.ref, extra=fields)
-    elif job.ref not in {None, note.ref}:
+    elif job.ref is not None and job.ref != note.ref:
         log.warning("a webhook tells of %s, and the job is %s at the provider", note.ref, job.ref, extra=fields)
