@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 REPLICATE_TOKEN = "r8_emulated0000000000000000000000000000"  # noqa: S105 - opens nothing but the emulator
 POE_KEY = "poe-emulated-0000000000000000000000000000"
+OPENAI_KEY = "sk-emulated-0000000000000000000000000000"
 
 
 class Emulator:
-    """Replicate, Poe and their delivery host on this machine, in a thread of their own.
+    """Replicate, Poe, OpenAI and their delivery host on this machine, in a thread of their own.
 
     Use it as a context manager, from synchronous code or from any event loop:
 
@@ -33,6 +34,8 @@ class Emulator:
         base_url: The API listener, `http://127.0.0.1:PORT`.
         replicate_url: Replicate's base URL, `…/replicate/v1`.
         poe_url: Poe's base URL, `…/poe/v1`.
+        openai_url: OpenAI's base URL, `…/openai/v1`.
+        compatible_url: Base URL of a server that copies OpenAI's image API and needs no key, `…/compatible/v1`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -48,6 +51,7 @@ class Emulator:
         refuse_leaked_key: bool = False,
         replicate_token: str = REPLICATE_TOKEN,
         poe_key: str = POE_KEY,
+        openai_key: str = OPENAI_KEY,
     ) -> None:
         """Describe an emulator; nothing listens before `start` or `with`.
 
@@ -61,6 +65,7 @@ class Emulator:
             refuse_leaked_key: Whether the delivery host answers 403 to requests with an Authorization header.
             replicate_token: The only token the emulated Replicate accepts.
             poe_key: The only key the emulated Poe accepts.
+            openai_key: The only key the emulated OpenAI accepts.
         """
         self.switches = Switches(
             latency=latency,
@@ -69,7 +74,7 @@ class Emulator:
             refuse_leaked_key=refuse_leaked_key,
         )
         self._ports = (port, delivery_port)
-        self._world = World(replicate_token, poe_key, base_url="", delivery_url="", switches=self.switches)
+        self._world = World(replicate_token, poe_key, openai_key, base_url="", delivery_url="", switches=self.switches)
         self._server: ServerThread | None = None
 
     def start(self) -> Self:
@@ -126,6 +131,16 @@ class Emulator:
         return f"{self.base_url}/poe/v1"
 
     @property
+    def openai_url(self) -> str:
+        """Return the base URL of the emulated OpenAI."""
+        return f"{self.base_url}/openai/v1"
+
+    @property
+    def compatible_url(self) -> str:
+        """Return the base URL of the emulated server that copies OpenAI's image API."""
+        return f"{self.base_url}/compatible/v1"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -147,6 +162,10 @@ class Emulator:
             "REPLICATE_API_KEY": self._world.replicate_token,
             "POE_API_URL": self.poe_url,
             "POE_API_KEY": self._world.poe_key,
+            "OPENAI_BASE_URL": self.openai_url,
+            "OPENAI_API_KEY": self._world.openai_key,
+            "OPENAI_COMPATIBLE_BASE_URL": self.compatible_url,
+            "OPENAI_COMPATIBLE_DELIVERY_HOSTS": delivery,
             "REPLICATE_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "MEDIA_TRUSTED_HOSTS": f"{origin},{delivery}",

@@ -24,6 +24,8 @@ class Switches:
         poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
         poe_history_form: Which of the two documented forms points_history has.
         unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
+        openai_credit: USD left at OpenAI; 0 or less answers 429 `insufficient_quota`.
+        openai_verified: Whether OpenAI has verified the organization; without it, creates answer 403.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -35,6 +37,8 @@ class Switches:
     poe_points: int = 1_000_000
     poe_history_form: Literal["reference", "guide"] = "reference"
     unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
+    openai_credit: float = 100.0
+    openai_verified: bool = True
     refuse_leaked_key: bool = False
 
 
@@ -44,6 +48,7 @@ class World:
 
     replicate_token: str = field(repr=False)
     poe_key: str = field(repr=False)
+    openai_key: str = field(repr=False)
     base_url: str
     delivery_url: str
     switches: Switches
