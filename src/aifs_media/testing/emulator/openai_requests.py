@@ -38,6 +38,7 @@ _MEMBERS = frozenset(
     {"prompt", "model", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"}
     | {"stream", "partial_images", "safety_identifier", "user"}
 )
+_NOTHING: frozenset[str] = frozenset()
 _EDIT_MEMBERS = frozenset({"images", "image", "image[]", "mask", "markup", "input_fidelity"})
 _FIXED_SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -66,7 +67,7 @@ def refusal(members: Mapping[str, object], *, edit: bool) -> Response | None:
     traits = MODELS.get(str(name))
     if traits is None:
         return unknown_model(str(name))
-    allowed = _MEMBERS | (_EDIT_MEMBERS if edit else frozenset()) | (frozenset({_PLANS}) & traits)
+    allowed = _MEMBERS | (_EDIT_MEMBERS if edit else _NOTHING) | (frozenset({_PLANS}) & traits)
     for member in members:
         if member not in allowed:
             return unknown_parameter(member)
