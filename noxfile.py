@@ -100,6 +100,7 @@ def minimum(session: nox.Session) -> None:
         nox.param("replicate_1", "replicate==1.0.7", id="replicate-1"),
         nox.param("replicate_2", "replicate==2.0.0b4", id="replicate-2"),
         nox.param("openai", "openai>=3.50", id="openai"),
+        nox.param("openai_images", "openai>=3.50", id="openai-images"),
     ],
 )
 def clients(session: nox.Session, client: str, requirement: str) -> None:
