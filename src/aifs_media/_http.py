@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.utils
 import functools
+import io
 import json as jsonlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -319,14 +320,15 @@ class HttpClient:
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:
-    body = bytearray()
+    # Its value is the buffer itself and no copy of it, which counts where an answer holds files.
+    body = io.BytesIO()
     async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > ANSWER_LIMIT:
+        body.write(chunk)
+        if body.tell() > ANSWER_LIMIT:
             raise UnexpectedResponseError(
                 f"{provider!r} answered with more than {ANSWER_LIMIT} bytes.", provider=provider, maybe_billed=costs
             )
-    return bytes(body)
+    return body.getvalue()
 
 
 @functools.cache
