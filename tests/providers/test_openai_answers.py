@@ -24,13 +24,14 @@ from aifs_media.providers._openai_answers import (
     Rates,
     Vendor,
     failed_generation,
+    hold_seconds,
     images_state,
     listed_models,
     may_be_accepted,
 )
 from aifs_media.providers.openai import OpenAIProvider
 from aifs_media.providers.openai_compatible import OpenAICompatibleProvider
-from aifs_media.records import Failed, InlineFile, RemoteFile, Succeeded
+from aifs_media.records import Failed, InlineFile, MediaRequest, RemoteFile, Succeeded
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "openai"
 KEY = "sk-1234567890"
@@ -67,6 +68,16 @@ def refused(status: int, **members: object) -> MediaError:
             {"error": {"message": "", "type": "invalid_request_error", "param": None, "code": None, **members}}, status
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("timeout", "lifetime", "held"),
+    [(None, None, 600), (300.0, 310.0, 320), (300.0, 600.0, 610), (900.0, 600.0, 910), (30.0, None, 40)],
+)
+def test_how_long_a_create_is_held(timeout: float | None, lifetime: float | None, held: float) -> None:
+    """As long as the caller waits or the job may live, whichever is longer."""
+    request = MediaRequest(kind="image", prompt="p", timeout=timeout, lifetime=lifetime)
+    assert hold_seconds(request) == held
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aifs_media._inline import Extracted
-    from aifs_media.toolkit import Answer, JsonValue, MediaError, Output
+    from aifs_media.toolkit import Answer, JsonValue, MediaError, MediaRequest, Output
 
+CREATE_TIMEOUT = 600.0
+"""Seconds to hold a create open where the job has no lifetime; OpenAI's own client for Python waits as long."""
+
+HOLD_MARGIN = 10.0
 EXCERPT = 300
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 _MODERATION = re.compile(r"moderation_blocked|content_policy|content_filter|safety system", re.IGNORECASE)
@@ -57,6 +61,12 @@ class Rates(NamedTuple):
     usd: Mapping[str, str]
     source: str
     as_of: str
+
+
+def hold_seconds(request: MediaRequest) -> float:
+    """Return how long to hold a create open: as long as the caller waits, or as the job may live without him, and a little more."""
+    waits = [seconds for seconds in (request.timeout, request.lifetime) if seconds is not None]
+    return max(waits, default=CREATE_TIMEOUT - HOLD_MARGIN) + HOLD_MARGIN
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from aifs_media.records import Kind
     from aifs_media.toolkit import Answer, Capability, JsonValue, MediaRequest
 
-CREATE_TIMEOUT = 600.0
-"""Seconds to hold a create open where the job has no lifetime; OpenAI's own client for Python waits as long."""
-
 _DATE = re.compile(r"-\d{4}-\d\d-\d\d$")
 
 
@@ -96,8 +93,7 @@ class OpenAIProvider(HttpProvider):
         """
         del submit_key
         path, body = _create(request)
-        timeout = request.lifetime + 10 if request.lifetime is not None else CREATE_TIMEOUT
-        answer = await self._client().create(path, json=body, timeout=timeout)
+        answer = await self._client().create(path, json=body, timeout=answers.hold_seconds(request))
         if answer.status < 300:
             state = answers.images_state(answer, self._vendor, rates=self._rates_of(request.model))
             return self._warned(state, request.model)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from aifs_media.records import Kind
     from aifs_media.toolkit import Answer, Failed, MediaRequest, Succeeded
 
-CREATE_TIMEOUT = 600.0
-"""Seconds to hold a create open where the job has no lifetime."""
-
 USUAL_WAIT = 300.0
+LONGEST_WAIT = 600.0
+"""Seconds for which a create is held open when nobody says how long; a caller's longer timeout counts."""
+
 MOST_OUTPUTS = 10
 """OpenAI's own limit; a server with a lower one refuses."""
 
@@ -61,9 +61,8 @@ class OpenAICompatibleProvider(HttpProvider):
             MediaError: any other refusal, typed. `maybe_billed` is set where the answer was lost or made no sense.
         """
         del submit_key
-        timeout = request.lifetime + 10 if request.lifetime is not None else CREATE_TIMEOUT
         body = {"model": request.model, **request.inputs}
-        answer = await self._client().create("/images/generations", json=body, timeout=timeout)
+        answer = await self._client().create("/images/generations", json=body, timeout=answers.hold_seconds(request))
         if answer.status < 300:
             return answers.images_state(answer, self._vendor)
         failed = answers.failed_generation(answer, self._vendor)
@@ -90,6 +89,7 @@ class OpenAICompatibleProvider(HttpProvider):
             names={"prompt": "prompt", "n": "n", "size": "size"},
             maximum_outputs=MOST_OUTPUTS,
             timeout=USUAL_WAIT,
+            lifetime_limit=LONGEST_WAIT,
         )
 
     # -- account and errors --------------------------------------------------------------------------------------------
