@@ -51,9 +51,8 @@ class OpenAIProvider(HttpProvider):
     # A data URL may have 20 MiB, which are 15 MiB of a picture, less what stands in front.
     data_uri_limit = 15 * 1024 * 1024 - 1024
 
-    _data = load_data("openai")
-    _rates = cast("dict[str, JsonValue]", _data["rates"])
-    _ends = cast("dict[str, _End]", _data["retired"])
+    _rates = cast("dict[str, JsonValue]", load_data("openai")["rates"])
+    _ends = cast("dict[str, _End]", load_data("openai")["retired"])
 
     def __init__(
         self,
@@ -155,12 +154,8 @@ class OpenAIProvider(HttpProvider):
         offered = end["successors"] if end else [*difflib.get_close_matches(model, others, n=2), *others]
         names = [name if ":" in name else f"{self.name}:{name}" for name in dict.fromkeys(offered)]
         ended = f"any more: its end was set for {end['on']}" if end else "(any more), or it is not open to your key"
-        error = ModelRetiredError(
-            f"OpenAI has no model {model!r} {ended}.",
-            model=f"{self.name}:{model}",
-            suggestions=names[:3],
-            provider=self.name,
-        )
+        message = f"OpenAI has no model {model!r} {ended}."
+        error = ModelRetiredError(message, model=f"{self.name}:{model}", suggestions=names[:3], provider=self.name)
         error.request_id = request_id
         return error
 
