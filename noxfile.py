@@ -101,6 +101,7 @@ def minimum(session: nox.Session) -> None:
         nox.param("replicate_2", "replicate==2.0.0b4", id="replicate-2"),
         nox.param("openai", "openai>=3.50", id="openai"),
         nox.param("runway", "runwayml>=5.24", id="runway"),
+        nox.param("openai_images", "openai>=3.50", id="openai-images"),
     ],
 )
 def clients(session: nox.Session, client: str, requirement: str) -> None:

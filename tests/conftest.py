@@ -22,6 +22,7 @@ SETTINGS_PREFIXES = (
     "CLOUDFLARE_",
     "IMAGE_",
     "MEDIA_",
+    "OPENAI_",
     "POE_",
     "R2_",
     "REPLICATE_",

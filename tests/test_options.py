@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aifs_media._limits import most_outputs
 from aifs_media._options import alternatives, model_inputs
 from aifs_media.errors import UnsupportedOptionError
-from aifs_media.records import Capability, Frames, InputFile, MediaRequest, Size
+from aifs_media.records import Capability, Frames, InputFile, MediaRequest, Need, Size, SizeLimits
 
 RATIOS = Capability(
     kind="image",
@@ -57,6 +58,21 @@ SIZE_PAIRS = Capability(
 SIZE_OBJECT = Capability(
     kind="image", model="object", names={"prompt": "prompt", "size": "image_size"},
     inputs={"prompt": {"type": "string"}, "image_size": {"type": "object", "default": {"width": 1024, "height": 768}}},
+)  # fmt: skip
+FREE_SIZE = Capability(
+    kind="image", model="free", names={"prompt": "prompt", "n": "n", "size": "size", "output_format": "output_format"},
+    inputs={
+        "prompt": {"type": "string"}, "n": {"type": "integer"}, "size": {"type": "string", "default": "auto"},
+        "background": {"enum": ["auto", "transparent"]}, "output_format": {"enum": ["png", "jpeg"], "default": "png"},
+        "compression": {"type": "integer"},
+    },
+    sizes={"16:9": Size(width=1536, height=864)},
+    size_limits=SizeLimits(multiple=16, maximum_side=3840, maximum_ratio=3, maximum_pixels=3840 * 2160, pixels_together=12 * 1024 * 1024),
+    needs=(
+        Need(name="background", value="transparent", other="output_format", values=("png",)),
+        Need(name="compression", other="output_format", values=("jpeg",)),
+    ),
+    maximum_outputs=10,
 )  # fmt: skip
 ALL = [("p", capability) for capability in (RATIOS, PIXELS, LIST_OF_SIZES, CLIP, LONG, FRAMES)]
 
@@ -210,3 +226,57 @@ def test_a_start_image_said_twice_is_refused() -> None:
     with pytest.raises(UnsupportedOptionError, match="say the same thing twice"):
         model_inputs(ask(CLIP, image=InputFile(url="https://x.example/a.png"), options=options), CLIP)
     assert model_inputs(ask(CLIP, options=options), CLIP).values["start_image"] == options["start_image"]
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ("1000x1024", "multiples of 16"), ("3856x1440", "3840 pixels"), ("1600x512", "3 times"), ("3840x2176", "8,294,400 pixels"),
+        ("1024x1024", None), ("3840x2160", None), ("2160x3840", None), ("1536x512", None),
+    ],
+)  # fmt: skip
+def test_limits_of_a_free_size(size: str, reason: str | None) -> None:
+    """What no list of sizes can say is checked all the same, whichever way the size is given."""
+    for fields in ({"size": Size.parse(size)}, {"options": {"size": size}}):
+        request = ask(FREE_SIZE, **fields)
+        if reason is None:
+            assert model_inputs(request, FREE_SIZE).values["size"] == size
+            continue
+        with pytest.raises(UnsupportedOptionError, match=reason) as refused:
+            model_inputs(request, FREE_SIZE)
+        assert refused.value.option == "size"
+
+
+def test_words_for_a_free_size() -> None:
+    """The default's word is taken, any other is none; an aspect ratio becomes the size that is listed for it."""
+    assert model_inputs(ask(FREE_SIZE, options={"size": "auto"}), FREE_SIZE).size is None
+    with pytest.raises(UnsupportedOptionError, match="WIDTHxHEIGHT"):
+        model_inputs(ask(FREE_SIZE, options={"size": "large"}), FREE_SIZE)
+    assert model_inputs(ask(FREE_SIZE, options={"size": "large"}), FREE_SIZE, check=False).values["size"] == "large"
+    wide = model_inputs(ask(FREE_SIZE, aspect_ratio="16:9"), FREE_SIZE)
+    assert (wide.values["size"], wide.size) == ("1536x864", Size(width=1536, height=864))
+    with pytest.raises(UnsupportedOptionError, match="WIDTHxHEIGHT"):
+        model_inputs(ask(FREE_SIZE, aspect_ratio="5:1"), FREE_SIZE)
+
+
+def test_many_large_outputs_are_too_many_for_one_create() -> None:
+    """Outputs that come inside the answer are limited together."""
+    large = Size(width=2560, height=1440)
+    assert [most_outputs(FREE_SIZE, size) for size in (None, Size(width=1024, height=1024), large)] == [10, 10, 3]
+    assert most_outputs(FREE_SIZE, Size(width=3840, height=2160)) == 1
+    model_inputs(ask(FREE_SIZE, size=large, n=3), FREE_SIZE)
+    with pytest.raises(UnsupportedOptionError, match="at most 3") as refused:
+        model_inputs(ask(FREE_SIZE, size=large, n=4), FREE_SIZE)
+    assert refused.value.option == "n"
+
+
+def test_inputs_that_do_not_go_together() -> None:
+    """A value that needs another one is refused without it, and the default counts as given."""
+    clear = {"background": "transparent"}
+    model_inputs(ask(FREE_SIZE, options=clear), FREE_SIZE)
+    model_inputs(ask(FREE_SIZE, output_format="jpeg", options={"background": "auto"}), FREE_SIZE)
+    with pytest.raises(UnsupportedOptionError, match="only with output_format png, not 'jpeg'"):
+        model_inputs(ask(FREE_SIZE, output_format="jpg", options=clear), FREE_SIZE)
+    with pytest.raises(UnsupportedOptionError, match="compression=0 only with"):
+        model_inputs(ask(FREE_SIZE, options={"compression": 0}), FREE_SIZE)
+    model_inputs(ask(FREE_SIZE, output_format="jpeg", options={"compression": 0}), FREE_SIZE)

@@ -6,6 +6,7 @@ is asked for, and only gzip is undone; what else comes stays as it is.
 
 from __future__ import annotations
 
+import io
 import zlib
 
 ACCEPTED = "gzip"
@@ -14,7 +15,7 @@ GZIP = 16 + zlib.MAX_WBITS
 
 
 class AnswerBody:
-    """Collects a body in `data`.
+    """Collects a body.
 
     Args:
         encoding: the answer's Content-Encoding, or empty.
@@ -22,7 +23,7 @@ class AnswerBody:
     """
 
     def __init__(self, encoding: str, *, limit: int) -> None:
-        self.data = bytearray()
+        self._body = io.BytesIO()
         self._limit = limit
         self._gzip = zlib.decompressobj(GZIP) if encoding.strip().lower() in {"gzip", "x-gzip"} else None
 
@@ -40,6 +41,10 @@ class AnswerBody:
             chunk = self._gzip.unconsumed_tail
 
     def _append(self, data: bytes) -> None:
-        self.data += data
-        if len(self.data) > self._limit:
+        self._body.write(data)
+        if self._body.tell() > self._limit:
             raise ValueError(f"more than {self._limit} bytes")
+
+    def getvalue(self) -> bytes:
+        """Return the body: the buffer itself and no copy of it, which counts where an answer holds files."""
+        return self._body.getvalue()

@@ -43,11 +43,11 @@ async def health(parts: Parts) -> HealthReport:
 
 
 def _providers_in_use(parts: Parts) -> list[str]:
-    """Return the default providers, and every other one that has its key."""
+    """Return the default providers, and every other one that is set up."""
     wanted = {parts.settings.text(f"{kind}_PROVIDER") for kind in ("IMAGE", "VIDEO", "TEXT")}
     for name in BUILT_IN_PROVIDERS:
         provider = parts.provider(name)
-        if isinstance(provider, HttpProvider) and provider.has_key:
+        if isinstance(provider, HttpProvider) and not provider.missing_setting:
             wanted.add(name)
     return sorted(wanted)
 

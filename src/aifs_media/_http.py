@@ -335,7 +335,7 @@ async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool)
         with contextlib.suppress(httpx.HTTPError):
             while await anext(chunks, b""):
                 pass
-    return bytes(body.data)
+    return body.getvalue()
 
 
 @functools.cache

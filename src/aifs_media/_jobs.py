@@ -12,6 +12,7 @@ import anyio
 from aifs_media import events
 from aifs_media._chain import turn_to_next_model
 from aifs_media._draft import choose_model, draft, models_of
+from aifs_media._limits import most_outputs, parsed_size
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
@@ -80,14 +81,14 @@ class Jobs:
                 raise
         else:
             return await self.finish(job)
-        most = min(self._most_outputs(kind, named) for named in models_of(options))
+        most = min(self._most_outputs(kind, named, options) for named in models_of(options))
         return await self._several(kind, prompt, n, options, most)
 
-    def _most_outputs(self, kind: Kind, named: str | None) -> int:
+    def _most_outputs(self, kind: Kind, named: str | None, options: ImageOptions) -> int:
         name, model = choose_model(self.parts, kind, named)
         provider = self.parts.provider(name)
         known = known_capability(provider, kind, model) if model else default_capability(provider, kind)
-        return known.maximum_outputs if known else 1
+        return most_outputs(known, parsed_size(str(options.get("size")))) if known else 1
 
     async def _several(self, kind: Kind, prompt: str, n: int, options: ImageOptions, most: int) -> list[Asset]:
         stem = options.get("job_id") or uuid.uuid4().hex

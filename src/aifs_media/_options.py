@@ -11,6 +11,7 @@ import difflib
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from aifs_media._limits import broken_count, broken_need, broken_size, parsed_size
 from aifs_media.errors import UnsupportedOptionError
 from aifs_media.records import Size
 
@@ -125,6 +126,7 @@ class _Inputs:
             self.own_name("image", "a start image")
         self.put_options()
         self.check_required()
+        self.check_limits()
         return ModelInputs(self.values, tuple(self.warnings), self.size, self.duration, self.fps)
 
     # -- one option each -----------------------------------------------------------------------------------------------
@@ -186,7 +188,12 @@ class _Inputs:
                 self.put("size", fitting[0])
                 self.size = Size.parse(fitting[0])
                 return
-        hint = "Give size='WIDTHxHEIGHT' instead." if "width" in self.capability.names else ""
+            size = self.capability.sizes.get(ratio)
+            if size is not None:
+                self.put("size", self.spelled_size(size))
+                self.size = size
+                return
+        hint = "Give size='WIDTHxHEIGHT' instead." if self.capability.names.keys() & {"width", "size"} else ""
         raise self.refusal("aspect_ratio", f"{self.model!r} does not take aspect_ratio {ratio!r}.", hint=hint)
 
     def put_nearest_ratio(self, size: Size) -> None:
@@ -214,7 +221,7 @@ class _Inputs:
             return self.capability.sizes.get(str(ratio))
         if "size" in names:
             name = names["size"]
-            return _parsed_size(self.values.get(name, self.schema_default(name)))
+            return parsed_size(self.values.get(name, self.schema_default(name)))
         return None
 
     def put_duration(self) -> None:
@@ -302,6 +309,14 @@ class _Inputs:
                 where = f"{common}=" if common else f"options={{{name!r}: ...}}"
                 raise self.refusal(common or name, f"{self.model!r} needs {name!r}.", hint=f"Give {where}.")
 
+    def check_limits(self) -> None:
+        """Refuse what no schema of one input can say."""
+        of_sizes = (broken_size, broken_count) if self.check or self.size is not None else ()
+        for limit in (*of_sizes, *((broken_need,) if self.check else ())):
+            broken = limit(self.capability, self.values)
+            if broken is not None:
+                raise self.refusal(broken.name, f"{self.model!r} {broken.reason}.", hint=broken.hint)
+
     # -- values and schemas --------------------------------------------------------------------------------------------
 
     def schema(self, name: str) -> Schema:
@@ -373,16 +388,8 @@ def _ratio(text: str) -> float | None:
 
 
 def _same_ratio(size: str, ratio: str) -> bool:
-    wanted, parsed = _ratio(ratio), _parsed_size(size)
+    wanted, parsed = _ratio(ratio), parsed_size(size)
     return wanted is not None and parsed is not None and abs(math.log(parsed.width / parsed.height / wanted)) < 0.02
-
-
-def _parsed_size(value: JsonValue) -> Size | None:
-    """Return a size in any of its spellings; None for what is none, for example "auto"."""
-    try:
-        return Size.model_validate(value) if isinstance(value, dict) else Size.parse(str(value))
-    except ValueError:
-        return None
 
 
 def _whole(number: float) -> int | float:
@@ -401,7 +408,7 @@ def _spelled_alike(member: JsonValue, value: JsonValue) -> bool:
     if isinstance(member, bool) or isinstance(value, bool):
         return False
     plain, spelled = (str(text).lower().replace("*", "x") for text in (value, member))
-    sizes = _parsed_size(spelled), _parsed_size(plain)
+    sizes = parsed_size(spelled), parsed_size(plain)
     return (
         spelled == plain
         or (None not in sizes and "x" in plain and sizes[0] == sizes[1])

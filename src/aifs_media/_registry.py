@@ -24,6 +24,8 @@ STORAGES_GROUP = "aifs_media.storages"
 BUILT_IN_PROVIDERS: dict[str, str] = {
     "replicate": "aifs_media.providers.replicate:ReplicateProvider",
     "poe": "aifs_media.providers.poe:PoeProvider",
+    "openai": "aifs_media.providers.openai:OpenAIProvider",
+    "openai-compatible": "aifs_media.providers.openai_compatible:OpenAICompatibleProvider",
     "runway": "aifs_media.providers.runway:RunwayProvider",
     "stability": "aifs_media.providers.stability:StabilityProvider",
 }

@@ -34,6 +34,33 @@ class Frames(Record):
     offset: int = 0
 
 
+class SizeLimits(Record):
+    """Which sizes a model takes, in pixels, where its schema only says that a size is a text.
+
+    Attributes:
+        multiple: width and height are multiples of it.
+        maximum_side: the longest that a side may be.
+        maximum_ratio: how many times longer than the other a side may be.
+        maximum_pixels: the most pixels of one output.
+        pixels_together: the most pixels of all outputs of one create, where they come inside its answer.
+    """
+
+    multiple: int = 1
+    maximum_side: int | None = None
+    maximum_ratio: float | None = None
+    maximum_pixels: int | None = None
+    pixels_together: int | None = None
+
+
+class Need(Record):
+    """Two own inputs that go together: where `name` is `value` (None: whatever it is), `other` must be one of `values`."""
+
+    name: str
+    value: JsonValue = None
+    other: str
+    values: tuple[JsonValue, ...]
+
+
 class Capability(Record):
     """One thing a provider can do: a kind of media with a model, what the model takes, its limits and its price.
 
@@ -44,7 +71,9 @@ class Capability(Record):
         required: own inputs that must be given.
         defaults: own inputs that are always sent unless the caller says otherwise.
         custom_size: own inputs that go along with a width and height, for example an aspect ratio "custom".
-        sizes: aspect ratio -> true size, for models that take no width and height.
+        sizes: aspect ratio -> true size, for models that take no width and height; where a size can be named, the size to ask for.
+        size_limits: which sizes the model takes, where the schema does not list them.
+        needs: own inputs that go with certain values of others only.
         frames: set where the model counts frames.
         maximum_duration: seconds; None where the schema says it.
         maximum_outputs: how many outputs one create can make.
@@ -66,6 +95,8 @@ class Capability(Record):
     defaults: dict[str, JsonValue] = Field(default_factory=dict)
     custom_size: dict[str, JsonValue] = Field(default_factory=dict)
     sizes: dict[str, Size] = Field(default_factory=dict)
+    size_limits: SizeLimits | None = None
+    needs: tuple[Need, ...] = ()
     frames: Frames | None = None
     maximum_duration: float | None = None
     maximum_outputs: int = 1

@@ -17,7 +17,9 @@ from aifs_media._record import Record as Record
 from aifs_media._record import Size as Size
 from aifs_media.capabilities import Capability as Capability
 from aifs_media.capabilities import Frames as Frames
+from aifs_media.capabilities import Need as Need
 from aifs_media.capabilities import Price as Price
+from aifs_media.capabilities import SizeLimits as SizeLimits
 
 OnCancel = Literal["cancel", "detach"]
 OnUnknown = Literal["find", "retry"]
@@ -48,14 +50,14 @@ def utc_now() -> datetime:
 
 # -- money -------------------------------------------------------------------------------------------------------------
 
-CostBasis = Literal["image", "video", "video_second", "gpu_second", "points", "credits", "unknown"]
+CostBasis = Literal["image", "video", "video_second", "gpu_second", "tokens", "points", "credits", "unknown"]
 
 
 class Cost(Record):
     """What a job cost. `amount` is None where it is unknown; unknown is never 0.
 
     `status` tells an estimate of ours (from a published price) from a figure the provider reported. `basis` says what was
-    counted and `quantity` how much of it: 2 images, 88.4 GPU seconds, 250 points.
+    counted and `quantity` how much of it: 2 images, 88.4 GPU seconds, 4,170 tokens, 250 points.
     """
 
     amount: Decimal | None = None

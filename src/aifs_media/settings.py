@@ -43,6 +43,15 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("STABILITY_API_KEY", "Stability AI API key", secret=True),
     Setting("STABILITY_BASE_URL", "Stability AI API address", "https://api.stability.ai"),
+    Setting("OPENAI_API_KEY", "OpenAI API key", secret=True),
+    Setting("OPENAI_BASE_URL", "OpenAI API address", "https://api.openai.com/v1"),
+    Setting(
+        "OPENAI_ORGANIZATION", "OpenAI organization, for a key that belongs to several", aliases=("OPENAI_ORG_ID",)
+    ),
+    Setting("OPENAI_PROJECT", "OpenAI project, for a key that belongs to several", aliases=("OPENAI_PROJECT_ID",)),
+    Setting("OPENAI_COMPATIBLE_BASE_URL", "address of a server with OpenAI's image API, up to and with its `/v1`"),
+    Setting("OPENAI_COMPATIBLE_API_KEY", "its key, where it takes one", secret=True),
+    Setting("OPENAI_COMPATIBLE_DELIVERY_HOSTS", "hosts that its outputs come from, with commas between"),
     Setting("IMAGE_PROVIDER", "provider of images when no model is named", "replicate"),
     Setting("VIDEO_PROVIDER", "provider of videos when no model is named", "poe"),
     Setting("TEXT_PROVIDER", "provider of texts when no model is named", "poe"),

@@ -92,10 +92,11 @@ class HttpProvider:
     Class attributes to set:
         name: the provider's name in `provider:model`, lower case.
         label: the vendor's name as people write it.
-        base_url: origin and path of the API.
+        base_url: origin and path of the API; empty where only the user knows it.
         base_url_settings: environment names of the base URL besides `NAME_BASE_URL`.
         key_settings: environment names that may hold the key, the canonical one first; by default `NAME_API_KEY`.
         key_use: what the key is needed for, for the error that says it is missing.
+        key_required: whether calls need a key; without one, none is sent.
         billing_url: where credit is bought.
         keys_url: where keys are made.
         capabilities: what the provider can do without asking it.
@@ -114,6 +115,7 @@ class HttpProvider:
     base_url_settings: ClassVar[tuple[str, ...]] = ()
     key_settings: ClassVar[tuple[str, ...]] = ()
     key_use: ClassVar[str] = "image/video generation"
+    key_required: ClassVar[bool] = True
     billing_url: ClassVar[str] = ""
     keys_url: ClassVar[str] = ""
     capabilities: Sequence[Capability] = ()
@@ -135,7 +137,7 @@ class HttpProvider:
         self.base_url = (base_url or self.base_url).rstrip("/")
         self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
         own_host = self.base_url.partition("://")[2].partition("/")[0]
-        if not self.base_url.startswith("https://") and own_host not in trusted_hosts:
+        if self.base_url and not self.base_url.startswith("https://") and own_host not in trusted_hosts:
             raise ConfigurationError(
                 f"The base URL {self.base_url!r} of {self.name!r} is not https.",
                 hint="Use https, or list exactly this host:port in MEDIA_TRUSTED_HOSTS.",
@@ -155,23 +157,28 @@ class HttpProvider:
         def items(name: str) -> list[str]:
             return [item.strip() for item in environ.get(name, "").split(",") if item.strip()]
 
-        prefix = cls.name.upper().replace("-", "_")
         return cls(
             api_key=first(*cls.key_names()),
-            base_url=first(*cls.base_url_settings, f"{prefix}_BASE_URL"),
-            delivery_hosts=items(f"{prefix}_DELIVERY_HOSTS"),
+            base_url=first(*cls.base_url_settings, cls._setting("BASE_URL")),
+            delivery_hosts=items(cls._setting("DELIVERY_HOSTS")),
             trusted_hosts=items("MEDIA_TRUSTED_HOSTS"),
         )
 
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
         """Return the environment names that may hold the key, the canonical one first."""
-        return cls.key_settings or (f"{cls.name.upper().replace('-', '_')}_API_KEY",)
+        return cls.key_settings or (cls._setting("API_KEY"),)
+
+    @classmethod
+    def _setting(cls, name: str) -> str:
+        return f"{cls.name.upper().replace('-', '_')}_{name}"
 
     @property
-    def has_key(self) -> bool:
-        """Whether a key is configured; not whether it is a good one."""
-        return bool(self._key)
+    def missing_setting(self) -> str:
+        """The environment name of what has to be set before anything can be asked; empty where nothing is missing."""
+        if self.key_required and not self._key:
+            return self.key_names()[0]
+        return "" if self.base_url else self._setting("BASE_URL")
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
@@ -304,7 +311,13 @@ class HttpProvider:
         return self.headers(self._key.reveal()) if same and self._key else {}
 
     def _client(self) -> HttpClient:
-        if not self._key:
+        if not self.base_url:
+            raise ConfigurationError(
+                f"{self.label} has no address.",
+                hint=f"Set {self._setting('BASE_URL')}.",
+                provider=self.name,
+            )
+        if self.key_required and not self._key:
             raise MissingCredentialError(
                 label=self.label,
                 setting=self.key_names()[0],
@@ -313,9 +326,8 @@ class HttpProvider:
                 hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",
             )
         if self._http is None:
-            self._http = HttpClient(
-                provider=self.name, base_url=self.base_url, headers=self.headers(self._key.reveal())
-            )
+            headers = self.headers(self._key.reveal()) if self._key else {}
+            self._http = HttpClient(provider=self.name, base_url=self.base_url, headers=headers)
         return self._http
 
     # -- lifetime ------------------------------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def _provider(name: str, settings: Settings) -> dict[str, str | list[str]]:
         return {"name": name, "origin": origin, "makes": [], "state": str(error)}
     makes: list[str] = sorted({capability.kind for capability in provider.capabilities})
     state = "ready"
-    if isinstance(provider, HttpProvider) and not provider.has_key:
-        state = f"needs {provider.key_names()[0]}"
+    if isinstance(provider, HttpProvider) and provider.missing_setting:
+        state = f"needs {provider.missing_setting}"
     if role(provider, TextWriter) is not None:
         makes.append("text")
     return {"name": name, "origin": origin, "makes": makes, "state": state}

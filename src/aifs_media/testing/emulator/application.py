@@ -10,8 +10,10 @@ import anyio
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 
+from aifs_media.testing.emulator.compatible import CompatibleService
 from aifs_media.testing.emulator.delivery import DeliveryService
 from aifs_media.testing.emulator.faults import Fault
+from aifs_media.testing.emulator.openai import OpenAIService
 from aifs_media.testing.emulator.poe import PoeService
 from aifs_media.testing.emulator.poe_videos import PoeVideos
 from aifs_media.testing.emulator.replicate import ReplicateService
@@ -48,6 +50,8 @@ class Application:
             *RunwayService(world, runway_uploads).routes(),
             *runway_uploads.routes(),
             *StabilityService(world).routes(),
+            *OpenAIService(world).routes(),
+            *CompatibleService(world).routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REPLICATE_TOKEN = "r8_emulated0000000000000000000000000000"  # noqa: S105 - opens nothing but the emulator
 POE_KEY = "poe-emulated-0000000000000000000000000000"
 RUNWAY_KEY = "key_" + "0" * 128
+OPENAI_KEY = "sk-emulated-0000000000000000000000000000"
 
 
 class Emulator:
@@ -36,6 +37,8 @@ class Emulator:
         poe_url: Poe's base URL, `…/poe/v1`.
         runway_url: Runway's base URL, `…/runway`.
         stability_url: Stability AI's base URL, `…/stability`.
+        openai_url: OpenAI's base URL, `…/openai/v1`.
+        compatible_url: Base URL of a server that copies OpenAI's image API and needs no key, `…/compatible/v1`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -52,6 +55,7 @@ class Emulator:
         replicate_token: str = REPLICATE_TOKEN,
         poe_key: str = POE_KEY,
         runway_key: str = RUNWAY_KEY,
+        openai_key: str = OPENAI_KEY,
     ) -> None:
         """Describe an emulator; nothing listens before `start` or `with`.
 
@@ -66,6 +70,7 @@ class Emulator:
             replicate_token: The only token the emulated Replicate accepts.
             poe_key: The only key the emulated Poe accepts.
             runway_key: The only key the emulated Runway accepts.
+            openai_key: The only key the emulated OpenAI accepts.
         """
         self.switches = Switches(
             latency=latency,
@@ -74,7 +79,9 @@ class Emulator:
             refuse_leaked_key=refuse_leaked_key,
         )
         self._ports = (port, delivery_port)
-        self._world = World(replicate_token, poe_key, runway_key, base_url="", delivery_url="", switches=self.switches)
+        self._world = World(
+            replicate_token, poe_key, runway_key, openai_key, base_url="", delivery_url="", switches=self.switches
+        )
         self._server: ServerThread | None = None
 
     def start(self) -> Self:
@@ -141,6 +148,16 @@ class Emulator:
         return f"{self.base_url}/stability"
 
     @property
+    def openai_url(self) -> str:
+        """Return the base URL of the emulated OpenAI."""
+        return f"{self.base_url}/openai/v1"
+
+    @property
+    def compatible_url(self) -> str:
+        """Return the base URL of the emulated server that copies OpenAI's image API."""
+        return f"{self.base_url}/compatible/v1"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -166,6 +183,10 @@ class Emulator:
             "RUNWAYML_API_SECRET": self._world.runway_key,
             "STABILITY_BASE_URL": self.stability_url,
             "STABILITY_API_KEY": self._world.stability_key,
+            "OPENAI_BASE_URL": self.openai_url,
+            "OPENAI_API_KEY": self._world.openai_key,
+            "OPENAI_COMPATIBLE_BASE_URL": self.compatible_url,
+            "OPENAI_COMPATIBLE_DELIVERY_HOSTS": delivery,
             "REPLICATE_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "RUNWAY_DELIVERY_HOSTS": delivery,

@@ -24,7 +24,7 @@ After the work, which is in the books:
 
 In how a generation ends:
     failed              with the error `text`
-    moderated           refused for what it would show
+    moderated           refused for what it would show; at OpenAI `text` "input" refuses the request itself
     aborted             ended before it ran
     slow                it takes `seconds` of the emulator's clock
     text_only           `text` where media should be
@@ -33,7 +33,7 @@ In how a generation ends:
     partial_output      no more than `count` files
     data_uri            the files themselves instead of links; `text` replaces their media type
     foreign_output      a link to `url`
-    big_output          a link to a film of `size` bytes
+    big_output          a link to a film of `size` bytes; at OpenAI, pictures of that size
 
 Elsewhere:
     lag                 the list does not show what was created in the last `seconds` of the emulator's clock
@@ -75,6 +75,11 @@ Route = Literal[
     "runway.upload",
     "stability.generate",
     "stability.balance",
+    "openai.create",
+    "openai.edit",
+    "openai.models",
+    "compatible.create",
+    "compatible.models",
     "delivery.get",
     "delivery.upload",
 ]
@@ -117,16 +122,15 @@ BEFORE: frozenset[str] = frozenset(get_args(Before))
 AFTER: frozenset[str] = frozenset(get_args(After))
 _ROUTES: frozenset[str] = frozenset(get_args(Route))
 _KINDS: frozenset[str] = BEFORE | AFTER | frozenset(get_args(Outcome))
-_CREATES = frozenset(
-    {
-        "replicate.create",
-        "poe.chat",
-        "poe.images",
-        "poe.videos.create",
-        "runway.create",
-        "stability.generate",
-    }
-)
+_IMAGES = frozenset({"openai.create", "openai.edit", "compatible.create"})
+_CREATES = _IMAGES | {
+    "replicate.create",
+    "poe.chat",
+    "poe.images",
+    "poe.videos.create",
+    "runway.create",
+    "stability.generate",
+}
 _ANSWERS = frozenset({"replicate.create", "poe.chat"})
 _OUTPUTS = _ANSWERS | {"runway.create"}
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
@@ -136,13 +140,13 @@ _ONLY_AT: dict[str, frozenset[str]] = {
     "moderated": _CREATES,
     "slow": _CREATES,
     "aborted": frozenset({"replicate.create", "runway.create"}),
-    "data_uri": frozenset({"replicate.create"}),
+    "data_uri": frozenset({"replicate.create", "compatible.create"}),
     "text_only": _ANSWERS,
-    "null_output": _OUTPUTS,
-    "empty_output": _OUTPUTS | {"stability.generate"},
-    "partial_output": _OUTPUTS,
-    "foreign_output": _OUTPUTS,
-    "big_output": _OUTPUTS,
+    "null_output": _OUTPUTS | _IMAGES,
+    "empty_output": _OUTPUTS | _IMAGES | {"stability.generate"},
+    "partial_output": _OUTPUTS | _IMAGES,
+    "foreign_output": _OUTPUTS | {"compatible.create"},
+    "big_output": _OUTPUTS | {"openai.create", "openai.edit"},
     "duplicate": frozenset({"replicate.webhook"}),
     "lag": frozenset({"replicate.list"}),
 }

@@ -39,6 +39,8 @@ def serve(port: int = 0, *, delivery_port: int = 0, latency: float = 0.0) -> Non
                 "replicate_url": emulator.replicate_url,
                 "poe_url": emulator.poe_url,
                 "runway_url": emulator.runway_url,
+                "openai_url": emulator.openai_url,
+                "compatible_url": emulator.compatible_url,
                 "delivery_url": emulator.delivery_url,
                 "settings": emulator.settings(),
             }

@@ -30,6 +30,8 @@ class Switches:
         runway_concurrency: How many tasks of one model run at a time at Runway; more are throttled.
         stability_credits: Stability AI's credits bought. The balance is this less what was spent; less than a picture costs
             answers 402.
+        openai_credit: USD left at OpenAI; 0 or less answers 429 `insufficient_quota`.
+        openai_verified: Whether OpenAI has verified the organization; without it, creates answer 403.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -44,6 +46,8 @@ class Switches:
     runway_credits: int = 10_000
     runway_concurrency: int = 2
     stability_credits: float = 1000.0
+    openai_credit: float = 100.0
+    openai_verified: bool = True
     refuse_leaked_key: bool = False
 
 
@@ -54,6 +58,7 @@ class World:
     replicate_token: str = field(repr=False)
     poe_key: str = field(repr=False)
     runway_key: str = field(repr=False)
+    openai_key: str = field(repr=False)
     base_url: str
     delivery_url: str
     switches: Switches
