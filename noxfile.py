@@ -123,3 +123,10 @@ def proof(session: nox.Session) -> None:
     """Run the longer proofs: the memory bound, and what else takes minutes."""
     session.install("-e", ".[cli,emulator,postgres]", *group("test"))
     session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Take the protections away one by one, and see a test fail each time. Words pick mutants by their names."""
+    session.install("-e", ".[cli,emulator,postgres]", *group("test"))
+    session.run("python", "tests/proof/mutation.py", *session.posargs)

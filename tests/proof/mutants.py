@@ -28,6 +28,7 @@ LEDGERS, MEDIA, REFUSALS = (
 )
 REPLICATE, KEPT = "tests/providers/test_replicate_provider.py", "tests/generator/test_never_lost.py"
 
+
 def _ledger(test: str, kind: str) -> tuple[str, ...]:
     return tuple(f"{LEDGERS}::{test}[{loop}-{kind}]" for loop in ("asyncio", "trio"))
 
@@ -143,7 +144,7 @@ NEVER_TWICE = (
         "toolkit.py",
         "accepted = (answer.status >= 500 and answer.status not in self.refusal_statuses) or answer.status < 400",
         "accepted = answer.status < 400",
-        (f"{REPLICATE}::test_a_create_without_a_usable_answer_may_be_billed",),
+        (f"{REPLICATE}::test_refused_creates",),
     ),
     Mutant(
         "a create that was redirected may be billed",
@@ -209,7 +210,7 @@ FENCES = (
         "ledger/memory.py",
         "if holder != key:",
         "if False:",
-        _ledger("test_found_by_the_providers_ref", "memory"),
+        _ledger("test_one_row_holds_a_ref", "memory"),
     ),
     Mutant(
         "work ends when the lease is lost",
@@ -306,28 +307,28 @@ NEVER_LIE = (
         "_sniff.py",
         "if found.kind != self._kind:",
         "if False:",
-        ("tests/test_sniff.py",),
+        ("tests/test_sniff.py::test_other_kind_is_refused",),
     ),
     Mutant(
         "success without media is a failure",
         "_outcome.py",
         "if not made:",
         "if False:",
-        (f"{STRANGERS}", f"{FAULTS}::test_success_without_output"),
+        (f"{STRANGERS}::test_a_success_without_media_is_an_error",),
     ),
     Mutant(
         "a storage that wrote other bytes is refused",
         "storage/s3.py",
         "if comparable and etag != digest.hex():",
         "if False:",
-        (f"{FAULTS}::test_success_without_output",),
+        ("tests/storage/test_s3_failures.py::test_other_bytes_than_were_sent",),
     ),
     Mutant(
         "a local file is visible only when it is whole",
         "storage/local.py",
         'self._partial = path.with_name(f"{_partial_stem(path)}{uuid.uuid4().hex}")',
         "self._partial = path",
-        ("tests/storage/test_local.py",),
+        ("tests/storage/test_local.py::test_failure_keeps_the_old_file",),
     ),
 )  # fmt: skip
 

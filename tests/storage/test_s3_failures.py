@@ -174,6 +174,21 @@ async def test_lost_answers_of_accepted_writes(
     assert _open_uploads(s3_server, unique_key) == []
 
 
+@pytest.mark.parametrize(
+    ("operation", "data", "etag"),
+    [("put_object", b"picture", "0" * 32), ("complete_multipart_upload", LARGE, f"{'0' * 32}-5")],
+)
+async def test_other_bytes_than_were_sent(
+    r2: S3Storage, r2_shim: R2Shim, s3_server: S3Server, unique_key: str, operation: str, data: bytes, etag: str
+) -> None:
+    """A tag that is not that of the bytes sent means that other bytes were stored: they are removed, and the error says so."""
+    r2_shim.faults.append(Fault(operation, etag=etag))
+    with pytest.raises(UploadError, match="not that of the bytes sent") as caught:
+        await _put(r2, unique_key, data)
+    assert caught.value.retryable
+    assert not _exists(s3_server, unique_key)
+
+
 @pytest.mark.parametrize(("operation", "data"), [("put_object", b"picture"), ("upload_part", LARGE)])
 async def test_lasting_trouble(
     r2: S3Storage, r2_shim: R2Shim, s3_server: S3Server, unique_key: str, operation: str, data: bytes
