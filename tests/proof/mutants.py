@@ -100,8 +100,8 @@ NEVER_TWICE = (
     Mutant(
         "an incomplete look proves nothing",
         "_reconcile.py",
-        "extra=row.fields(\"reconcile\"))\n        return None",
-        "extra=row.fields(\"reconcile\"))\n        return []",
+        'extra=row.fields("reconcile"))\n        return None',
+        'extra=row.fields("reconcile"))\n        return []',
         (f"{RECOVERY}::test_a_list_that_cannot_be_read_proves_nothing",),
     ),
     Mutant(

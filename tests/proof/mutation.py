@@ -63,28 +63,25 @@ def copy_of_source(folder: Path) -> Path:
     return folder / "src"
 
 
-def mutate(source: Path, mutant: Mutant) -> None:
-    """Take the protection out of the copy.
+def mutated(text: str, mutant: Mutant) -> str:
+    """Return the text of the file without the protection.
 
     Raises:
-        SystemExit: the text is not in its file exactly once.
+        SystemExit: it is not there exactly once.
     """
-    path = source / "aifs_media" / mutant.file
-    text = path.read_text(encoding="utf-8")
-    if text.count(mutant.old) != 1:
-        raise SystemExit(
-            f"{mutant.file} holds the text of {mutant.name!r} {text.count(mutant.old)} times; correct its entry."
-        )
+    if (count := text.count(mutant.old)) != 1:
+        raise SystemExit(f"{mutant.file} holds the text of {mutant.name!r} {count} times; correct its entry.")
     changed = text.replace(mutant.old, mutant.new)
-    compile(changed, str(path), "exec")
-    path.write_text(changed, encoding="utf-8")
+    compile(changed, mutant.file, "exec")
+    return changed
 
 
 def verdict(mutant: Mutant) -> tuple[Mutant, str, bool]:
     """Return what noticed that a protection is gone, and whether anything did."""
     with tempfile.TemporaryDirectory() as folder:
         source = copy_of_source(Path(folder))
-        mutate(source, mutant)
+        path = source / "aifs_media" / mutant.file
+        path.write_text(mutated(path.read_text(encoding="utf-8"), mutant), encoding="utf-8")
         ended = run_tests(source, mutant.tests)
     if ended.code == 1 and ended.failed:
         return mutant, ended.failed, True
