@@ -19,7 +19,7 @@ import anyio
 import httpx
 
 from aifs_media._retry import RETRYABLE_STATUSES
-from aifs_media._secrets import without_query
+from aifs_media._secrets import redact, without_query
 from aifs_media.errors import (
     AuthenticationError,
     MediaError,
@@ -44,6 +44,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 TEXT_IN_ERRORS = 500
+REQUEST_ID_LENGTH = 200
 
 REQUEST_ID_HEADERS = ("x-request-id", "cf-ray", "request-id")
 EMULATED_HEADER = "x-emulated-by"
@@ -72,7 +73,8 @@ class Answer:
     @property
     def request_id(self) -> str:
         """The provider's own id of the request, or empty."""
-        return next((self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers), "")
+        found = next((self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers), "")
+        return redact(found)[:REQUEST_ID_LENGTH]
 
     @property
     def emulated(self) -> bool:
@@ -299,7 +301,7 @@ class HttpClient:
                 hint="Check the network, the proxy settings and the base URL; nothing was sent.",
                 provider=self.provider,
                 retryable=True,
-            ) from error
+            ) from _without_request(error)
         except httpx.RequestError as error:
             raise ProviderUnavailableError(
                 f"The connection to {self.provider!r} at {self.base_url} gave no complete answer ({type(error).__name__}).",
@@ -307,7 +309,7 @@ class HttpClient:
                 provider=self.provider,
                 retryable=not costs,
                 maybe_billed=costs,
-            ) from error
+            ) from _without_request(error)
         return Answer(response.status_code, dict(response.headers), body, self.provider)
 
     async def aclose(self) -> None:
@@ -316,6 +318,14 @@ class HttpClient:
         for client in clients:
             if client is not None:
                 await client.aclose()
+
+
+def _without_request(error: httpx.RequestError) -> httpx.RequestError | None:
+    """Return an error of httpx as a cause that holds neither headers nor body; None if its text repeats a header."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return None
+    error.request = httpx.Request(error.request.method, without_query(str(error.request.url)))
+    return error
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:

@@ -7,6 +7,7 @@ connections, typed errors and the rule that a create leaves once. See docs/writi
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import anyio
 from pydantic import JsonValue
 
 from aifs_media._http import CREATES_IN_FLIGHT, READ_TIMEOUT, Answer, HttpClient, status_error
-from aifs_media._secrets import Secret, redact
+from aifs_media._secrets import Secret, redact, without_query
 from aifs_media.errors import (
     ConfigurationError,
     ContentRejectedError,
@@ -80,6 +81,9 @@ __all__ = [
 ]
 
 
+_SENDABLE = re.compile(r"[!-~]+")
+
+
 class HttpProvider:
     """A provider that speaks JSON over HTTP with one API key.
 
@@ -124,6 +128,12 @@ class HttpProvider:
         self._key = Secret(api_key)
         self.base_url = (base_url or self.base_url).rstrip("/")
         self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
+        if self.base_url != without_query(self.base_url):
+            raise ConfigurationError(
+                f"The base URL {without_query(self.base_url)!r} of {self.name!r} has a user, a query or a fragment.",
+                hint="Give the address alone; the key goes into a setting of its own.",
+                provider=self.name,
+            )
         if (
             not self.base_url.startswith("https://")
             and self.base_url.partition("://")[2].partition("/")[0] not in trusted_hosts
@@ -252,6 +262,7 @@ class HttpProvider:
                 label=self.label,
                 key_hint=f"Check {' or '.join(self._key_names())}; keys are made at {self.keys_url or self.base_url}.",
             )
+        error.request_id = redact(error.request_id, self._key)
         error.maybe_billed = maybe_billed
         if maybe_billed:
             error.retryable = False
@@ -270,6 +281,13 @@ class HttpProvider:
                 provider=self.name,
                 use=self.key_use,
                 hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",
+            )
+        if not _SENDABLE.fullmatch(self._key.reveal()):
+            # Further down, the text of an error would repeat it.
+            raise ConfigurationError(
+                f"The API key of {self.label} holds characters that no key has: a space, a line break, or letters beyond ASCII.",
+                hint=f"Copy it again into {self._key_names()[0]}, without quotes around it.",
+                provider=self.name,
             )
         if self._http is None:
             self._http = HttpClient(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.proof.mutants import MUTANTS, Mutant
 from tests.proof.mutation import ROOT, mutated
 
