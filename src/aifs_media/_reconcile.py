@@ -83,8 +83,10 @@ async def _look(row: JobRow, findable: Findable, ledger: Ledger, since: datetime
     until = row.clock.now() + timedelta(seconds=CLOCK_SKEW)
     try:
         found = await findable.find(row.job.request, since=since, until=until)
-    except MediaError as error:
-        log.info("could not look for the lost create: %s", error.code, extra=row.fields("reconcile"))
+    except Exception as error:
+        # A stranger's adapter may raise anything; whatever it was, it was no complete look.
+        what = error.code if isinstance(error, MediaError) else type(error).__name__
+        log.info("could not look for the lost create: %s", what, extra=row.fields("reconcile"))
         return None
     return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]
 
