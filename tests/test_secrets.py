@@ -34,7 +34,7 @@ def test_texts_from_outside_are_told_without_secrets(text: str, left: str) -> No
 
 def test_a_key_is_also_found_as_urls_write_it() -> None:
     """A vendor that repeats the key in a URL encodes it."""
-    assert redact("no such page: /keys/a%2Fb%3Dcanary", Secret("a/b=canary")) == "no such page: /keys/***"
+    assert redact("no such page: /keys/canary%2Fkey%3D0", Secret("canary/key=0")) == "no such page: /keys/***"
 
 
 def test_a_url_is_told_without_what_signs_it() -> None:

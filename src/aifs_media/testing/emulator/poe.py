@@ -107,7 +107,7 @@ class PoeService:
         path = path or f"/base/{kind}/{random_hex()}"
         expires = None if life is None else generation.end + life
         self._world.shelf.add(OutputFile(path, picture, generation.id, generation.end, expires))
-        return self._world.delivery_url + path
+        return self._world.output_url(path)
 
     async def _chat(self, call: Call) -> Response:
         asked = self._asked(call.members() or {})
@@ -150,7 +150,7 @@ class PoeService:
         if fault is not None and fault.kind == "foreign_output":
             return media_content(bot.family, asked.prompt, [fault.url])
         if fault is not None and fault.kind == "big_output":
-            big = f"{self._world.delivery_url}/delivery/blob/{fault.size}.mp4"
+            big = self._world.output_url(f"/delivery/blob/{fault.size}.mp4")
             return media_content(bot.family, asked.prompt, [big])
         pictures = bot.pictures(asked.prompt, asked.given)
         if fault is not None and fault.kind == "partial_output":

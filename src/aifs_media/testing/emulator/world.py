@@ -24,6 +24,7 @@ class Switches:
         poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
         poe_history_form: Which of the two documented forms points_history has.
         unlisted_bots: Poe bots that can be called though GET /v1/models does not list them.
+        url_query: What stands behind the question mark of every output's URL, as a signature would; empty for none.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -35,6 +36,7 @@ class Switches:
     poe_points: int = 1_000_000
     poe_history_form: Literal["reference", "guide"] = "reference"
     unlisted_bots: frozenset[str] = frozenset({"Video-Generator-PRO"})
+    url_query: str = ""
     refuse_leaked_key: bool = False
 
 
@@ -56,3 +58,8 @@ class World:
     def __post_init__(self) -> None:
         """Open the books on the world's clock."""
         self.books = BookKeeper(self.clock)
+
+    def output_url(self, path: str) -> str:
+        """Return the address of a file on the delivery host."""
+        query = self.switches.url_query
+        return f"{self.delivery_url}{path}?{query}" if query else f"{self.delivery_url}{path}"
