@@ -51,7 +51,7 @@ class Canaries(logging.Handler):
         super().__init__(logging.DEBUG)
         self.secrets: set[str] = set()
         self.leaks: list[str] = []
-        self.allow_signatures_of_httpx = False
+        self.emulator_alone = False
 
     def look(self, text: str, where: str, *, signatures: bool = True) -> None:
         """Note a leak if the text holds a canary."""
@@ -63,7 +63,7 @@ class Canaries(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Look at a log record, at what it carries and at the error in it."""
         text = f"{record.getMessage()} {record.__dict__!r}"
-        signatures = not (record.name == "httpx" and self.allow_signatures_of_httpx)
+        signatures = not (record.name == "httpx" and self.emulator_alone)
         self.look(text, f"a log record of {record.name}", signatures=signatures)
         if record.exc_info and record.exc_info[1] is not None:
             self.look_at_error(record.exc_info[1])
@@ -76,6 +76,13 @@ class Canaries(logging.Handler):
             self.leaks.append(f"the key {value!r} cannot be looked for: use canaries.KEY")
         else:
             self.secrets.add(value)
+
+    def made_emulator(self, emulator: Emulator) -> None:
+        """Let it sign its outputs' URLs, and note its keys, which child processes may be given."""
+        emulator.switches.url_query = "" if self.emulator_alone else f"sig={SIGNATURE}"
+        settings = emulator.settings()
+        for name in ("REPLICATE_API_KEY", "POE_API_KEY"):
+            self.made_secret(settings[name])
 
     def look_at_row(self, job: Job) -> None:
         """Look at a row that is being written, and at the repr of the job in it."""
@@ -131,9 +138,7 @@ def nothing(*_: Any, **__: Any) -> None:
 def watch(canaries: Canaries) -> None:
     """Put the detector around the library, for the rest of the process."""
     wrap(Secret, "__init__", lambda _, value: canaries.made_secret(value))
-    wrap(
-        Emulator, "__init__", nothing, lambda emulator, **_: setattr(emulator.switches, "url_query", f"sig={SIGNATURE}")
-    )
+    wrap(Emulator, "__init__", nothing, lambda emulator, **_: canaries.made_emulator(emulator))
 
     def set_member(error: MediaError, name: str, value: object) -> None:
         if isinstance(value, str):
@@ -163,8 +168,8 @@ def canaries() -> Canaries:
 
 @pytest.fixture(autouse=True)
 def _no_canary_is_told(canaries: Canaries, request: pytest.FixtureRequest) -> Iterator[None]:
-    # The tests of the emulator fetch outputs themselves, with a client of their own that logs what it fetches.
-    canaries.allow_signatures_of_httpx = "emulator" in request.path.parts
+    # The tests of the emulator look at its URLs as they are, and fetch them with a client of their own that logs them.
+    canaries.emulator_alone = "emulator" in request.path.parts
     canaries.leaks.clear()
     yield
     if canaries.leaks:

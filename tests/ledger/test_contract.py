@@ -243,7 +243,7 @@ async def test_what_cannot_be_a_ledger_is_said(tmp_path: Path, name: str) -> Non
 
 async def test_a_server_that_is_away_is_a_typed_error() -> None:
     """And its password is not in it."""
-    ledger = PostgresLedger("postgresql://user:canary-9f@127.0.0.1:9/none?connect_timeout=2")
+    ledger = PostgresLedger("postgresql://user:canary-password-9f@127.0.0.1:9/none?connect_timeout=2")
     with pytest.raises((ConfigurationError, LedgerError)) as away:
         await ledger.load("one")
     assert "canary" not in str(away.value) + repr(away.value) + repr(ledger)

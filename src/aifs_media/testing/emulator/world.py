@@ -59,7 +59,7 @@ class World:
         """Open the books on the world's clock."""
         self.books = BookKeeper(self.clock)
 
-    def output_url(self, path: str) -> str:
+    def output_url(self, path: str, query: str = "") -> str:
         """Return the address of a file on the delivery host."""
-        query = self.switches.url_query
-        return f"{self.delivery_url}{path}?{query}" if query else f"{self.delivery_url}{path}"
+        queries = "&".join(filter(None, (query, self.switches.url_query)))
+        return f"{self.delivery_url}{path}?{queries}" if queries else f"{self.delivery_url}{path}"
