@@ -126,15 +126,16 @@ def _load(point: EntryPoint, settings: Settings) -> object:
         build = getattr(factory, "from_settings", factory)
         return cast("object", build(settings.environ()))
     except Exception as error:
-        # Whatever a stranger's module raises must not take the product down; the cause is kept.
+        # Whatever a stranger's module raises must not take the product down.
         from aifs_media._secrets import Secret, redact
         from aifs_media.errors import MediaError
 
         if isinstance(error, MediaError):
             raise
-        # It may repeat the settings it was given.
-        reason = redact(f"{type(error).__name__}: {error}", *(Secret(value) for value in settings.secrets()))
-        raise _broken(point, reason) from error
+        said = f"{type(error).__name__}: {error}"
+        told = redact(said, *(Secret(value) for value in settings.secrets()))
+        # One that repeats the settings it was given is no cause to be shown.
+        raise _broken(point, told) from (error if told == said else None)
 
 
 def _broken(point: EntryPoint, reason: str) -> Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json as jsonlib
 import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -250,6 +251,8 @@ class HttpProvider:
 
     def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
         """Return the typed error of an answer of status 300 and more."""
+        # A header may repeat the key, too.
+        answer = replace(answer, headers={name: redact(text, self._key) for name, text in answer.headers.items()})
         error = self.explain(answer)
         if error is None and answer.status == 402:
             error = PaymentRequiredError(
@@ -262,7 +265,6 @@ class HttpProvider:
                 label=self.label,
                 key_hint=f"Check {' or '.join(self._key_names())}; keys are made at {self.keys_url or self.base_url}.",
             )
-        error.request_id = redact(error.request_id, self._key)
         error.maybe_billed = maybe_billed
         if maybe_billed:
             error.retryable = False

@@ -1,6 +1,7 @@
 """The protections of the library, each with the text that takes it away and the tests that must notice.
 
-`mutation.py` runs them. `old` must be in the file exactly once, so that a protection that was rewritten cannot be left out in
+Here are those around the create and the row; those of the bytes and of what is told are in `mutants_of_media.py`. `mutation.py`
+runs them. `old` must be in the file exactly once, so that a protection that was rewritten cannot be left out in
 silence: change the entry with it.
 """
 
@@ -19,14 +20,12 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-FAULTS, RECOVERY, STRANGERS = (f"tests/generator/test_{name}.py" for name in ("faults", "recovery", "strangers"))
-UNPAID, DOWNLOAD, GUARD = "tests/generator/test_never_twice.py", "tests/test_download.py", "tests/test_urlguard.py"
-LEDGERS, MEDIA, REFUSALS = (
-    "tests/ledger/test_contract.py",
-    "tests/generator/test_media.py",
-    "tests/generator/test_refusals.py",
+FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS = (
+    f"tests/generator/test_{name}.py"
+    for name in ("faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals")
 )
-REPLICATE, KEPT = "tests/providers/test_replicate_provider.py", "tests/generator/test_never_lost.py"
+DOWNLOAD, GUARD, SECRETS = (f"tests/test_{name}.py" for name in ("download", "urlguard", "secrets"))
+REPLICATE, LEDGERS = "tests/providers/test_replicate_provider.py", "tests/ledger/test_contract.py"
 
 
 def _ledger(test: str, kind: str) -> tuple[str, ...]:
@@ -220,175 +219,3 @@ FENCES = (
         (f"{UNPAID}::test_a_lost_lease_ends_the_work",),
     ),
 )  # fmt: skip
-
-NEVER_LOST = (
-    Mutant(
-        "open uploads of a crash are discarded",
-        "_collect.py",
-        "await self._storage.discard_partial(part.object_key)",
-        "pass",
-        (f"{KEPT}::test_a_second_try_discards_what_the_first_left_open",),
-    ),
-    Mutant(
-        "the object key is recorded before the object is written",
-        "_collect.py",
-        "await row.change_part(index, object_key=object_key)\n",
-        "\n",
-        (f"{KEPT}::test_a_second_try_discards_what_the_first_left_open",),
-    ),
-    Mutant(
-        "a job is done when the host has the asset",
-        "_pipeline.py",
-        'when_all_stored="stored" if on_asset is None else "storing"',
-        'when_all_stored="stored"',
-        (f"{RECOVERY}::test_the_host_gets_every_asset_at_least_once",),
-    ),
-    Mutant(
-        "a success that came before the cancellation is kept",
-        "_wait.py",
-        "if isinstance(ended, Succeeded):\n        return ended",
-        "pass",
-        (f"{KEPT}::test_a_success_that_comes_before_the_cancellation_is_kept",),
-    ),
-    Mutant(
-        "a refused fetch is not the end of an output",
-        "_collect.py",
-        "kept = isinstance(state, Succeeded) and index < len(state.outputs)",
-        "kept = False",
-        (f"{STRANGERS}::test_a_refused_fetch_of_a_fresh_output_is_not_its_end",),
-    ),
-    Mutant(
-        "one bad output does not cost the others",
-        "_collect.py",
-        "            # Raised again by `collect`, when the others have ended.\n            self._escaped.append(error)",
-        "            raise",
-        (f"{KEPT}::test_a_ledger_that_is_away_stops_no_other_transfer",),
-    ),
-)  # fmt: skip
-
-NEVER_LIE = (
-    Mutant(
-        "a download that ends early is noticed",
-        "_download.py",
-        "if not chunk and self.length is not None and self._received < self.length:",
-        "if False:",
-        (f"{DOWNLOAD}::test_a_range_that_ends_early_is_no_end",),
-    ),
-    Mutant(
-        "a file that changed meanwhile is refused",
-        "_download.py",
-        "if again.digest() != self._passed_on.digest():",
-        "if False:",
-        (f"{DOWNLOAD}::test_a_file_that_changed_is_refused",),
-    ),
-    Mutant(
-        "another range than the one asked for is refused",
-        "_download.py",
-        'if not answer.headers.get("content-range", "").startswith(f"bytes {self._received}-"):',
-        "if False:",
-        (f"{DOWNLOAD}::test_another_range_is_refused",),
-    ),
-    Mutant(
-        "the byte cap",
-        "_download.py",
-        "if self.size > BYTE_CAPS[self._kind]:",
-        "if False:",
-        (f"{DOWNLOAD}::test_an_endless_body_is_cut",),
-    ),
-    Mutant(
-        "a file is verified to its end",
-        "_download.py",
-        "self.facts = self._check.finish()",
-        "self.facts = self._check.facts_of_head()",
-        ("tests/test_download.py::test_inline_bytes_are_checked_too", "tests/test_download.py::test_a_file_without_its_end_is_refused"),
-    ),
-    Mutant(
-        "a picture is no film",
-        "_sniff.py",
-        "if found.kind != self._kind:",
-        "if False:",
-        ("tests/test_sniff.py::test_other_kind_is_refused",),
-    ),
-    Mutant(
-        "success without media is a failure",
-        "_outcome.py",
-        "if not made:",
-        "if False:",
-        (f"{STRANGERS}::test_a_success_without_media_is_an_error",),
-    ),
-    Mutant(
-        "a storage that wrote other bytes is refused",
-        "storage/s3.py",
-        "if comparable and etag != digest.hex():",
-        "if False:",
-        ("tests/storage/test_s3_failures.py::test_other_bytes_than_were_sent",),
-    ),
-    Mutant(
-        "a local file is visible only when it is whole",
-        "storage/local.py",
-        'self._partial = path.with_name(f"{_partial_stem(path)}{uuid.uuid4().hex}")',
-        "self._partial = path",
-        ("tests/storage/test_local.py::test_failure_keeps_the_old_file",),
-    ),
-)  # fmt: skip
-
-NEVER_TELL = (
-    Mutant(
-        "the peer that answered is compared",
-        "_guarded_network.py",
-        "await _refuse_other_peer(stream, address)",
-        "pass",
-        (f"{GUARD}::test_another_peer_is_refused",),
-    ),
-    Mutant(
-        "the addresses of a name are judged",
-        "_guarded_network.py",
-        "if not is_public_address(address):",
-        "if False:",
-        (f"{GUARD}::test_one_private_address_is_enough",),
-    ),
-    Mutant(
-        "trust does not reach over a redirect",
-        "_urlguard.py",
-        "if redirected_from is not None and redirected_from.origin != checked.origin:",
-        "if False:",
-        (f"{DOWNLOAD}::test_trust_does_not_reach_over_a_redirect",),
-    ),
-    Mutant(
-        "calls with a key follow no redirect",
-        "_http.py",
-        "follow_redirects=False",
-        "follow_redirects=True",
-        (f"{STRANGERS}::test_a_redirected_create_is_no_refusal",),
-    ),
-    Mutant(
-        "a redirected download takes no key along",
-        "_download.py",
-        "dict(self._authorize(hop.url)) if",
-        "dict(self._authorize(self._file.url)) if",
-        (f"{DOWNLOAD}::test_every_hop_is_asked_for_its_own_headers",),
-    ),
-    Mutant(
-        "the key goes to the configured origin only",
-        "toolkit.py",
-        "same = urlsplit(url)[:2] == urlsplit(self.base_url)[:2]",
-        "same = True",
-        (f"{REPLICATE}::test_either_name_of_the_key", f"{REPLICATE}::test_no_key_reaches_the_delivery_host"),
-    ),
-    Mutant(
-        "a page elsewhere is not followed with the key",
-        "_http.py",
-        "if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:",
-        "if False:",
-        (f"{REPLICATE}::test_find_follows_no_foreign_page",),
-    ),
-    Mutant(
-        "a vendor's words are shown without the key",
-        "toolkit.py",
-        "detail=redact(self.detail(answer), self._key),",
-        "detail=self.detail(answer),",
-        ("tests/generator/test_lifetimes.py::test_the_key_shows_nowhere",),
-    ),
-)  # fmt: skip
-
-MUTANTS = (*NEVER_TWICE, *FENCES, *NEVER_LOST, *NEVER_LIE, *NEVER_TELL)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.proof.mutants import MUTANTS, Mutant
-from tests.proof.mutation import ROOT, mutated
+from tests.proof.mutation import MUTANTS, ROOT, Mutant, mutated
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

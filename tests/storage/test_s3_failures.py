@@ -118,6 +118,16 @@ async def test_refusals_are_not_repeated(
     assert not caught.value.retryable
 
 
+async def test_a_server_that_repeats_keys_is_not_repeated(r2: S3Storage, r2_shim: R2Shim, unique_key: str) -> None:
+    """Some servers repeat what was signed."""
+    secret = r2._calls._secret_access_key.reveal()
+    message = f"the token {secret} does not sign https://a.test/b?X-Amz-Signature=canary"
+    r2_shim.faults.append(Fault("put_object", status=403, code="SignatureDoesNotMatch", message=message))
+    with pytest.raises(StorageCredentialError, match=r"the token \*\*\* does not sign https://a\.test/b'") as caught:
+        await _put(r2, unique_key)
+    assert "canary" not in str(caught.value)
+
+
 TRANSIENT = [
     (429, "TooManyRequests"),
     (500, "InternalError"),
