@@ -134,8 +134,8 @@ NEVER_TWICE = (
     Mutant(
         "a create that broke off may be billed",
         "_http.py",
-        "maybe_billed=costs,\n            ) from error",
-        "maybe_billed=False,\n            ) from error",
+        "maybe_billed=costs,\n            ) from _without_request(error)",
+        "maybe_billed=False,\n            ) from _without_request(error)",
         (f"{FAULTS}::test_a_lost_answer_is_found_by_our_seed", f"{FAULTS}::test_a_lost_answer_on_poe_is_uncertain"),
     ),
     Mutant(

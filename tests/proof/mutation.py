@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.proof import mutants, mutants_of_media
-from tests.proof.mutants import Mutant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tests.proof.mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = (

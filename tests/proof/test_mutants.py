@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from tests.proof.mutation import MUTANTS, ROOT, Mutant, mutated
+from tests.proof.mutation import MUTANTS, ROOT, mutated
+
+if TYPE_CHECKING:
+    from tests.proof.mutants import Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
