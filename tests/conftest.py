@@ -14,7 +14,7 @@ from tests import evidence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.servers.s3", "tests.servers.postgres"]
+pytest_plugins = ["tests.canaries", "tests.servers.s3", "tests.servers.postgres"]
 
 SETTINGS_PREFIXES = (
     "AIFS_",

@@ -109,16 +109,22 @@ def serving(answer: Callable[[Handler], None]) -> Iterator[Server]:
         server.server_close()
 
 
-async def fetch(server: Server, *, url: str = "", trusted: frozenset[str] | None = None) -> bytes:
+async def fetch(
+    server: Server,
+    *,
+    file: RemoteFile | None = None,
+    trusted: frozenset[str] | None = None,
+    authorize: Callable[[str], dict[str, str]] = lambda url: {"authorization": "canary-key"},
+) -> bytes:
     """Fetch as the pipeline does."""
     client = FileClient(URLGuard(trusted=trusted or frozenset({server.host})))
     try:
         source = await open_output(
-            RemoteFile(url=url or server.url),
+            file or RemoteFile(url=server.url),
             "image",
             client=client,
             clock=NoWaiting(),
-            authorize=lambda url: {"authorization": "canary-key"},
+            authorize=authorize,
             on_retry=lambda error, wait: None,
             on_bytes=lambda size, total: None,
         )
@@ -182,6 +188,58 @@ async def test_a_file_that_changed_is_refused() -> None:
         with pytest.raises(DownloadError, match="changed between") as broken:
             await fetch(server)
         assert "canary" not in str(broken.value)
+
+
+async def test_a_range_that_ends_early_is_no_end() -> None:
+    """The rest that was asked for comes in two answers, each whole by itself: the length of the first answer counts."""
+    ends = iter([200_000, 250_000, len(PICTURE)])
+
+    def answer(handler: Handler) -> None:
+        start, end = int((handler.headers.get("Range") or "bytes=0-")[6:-1]), next(ends)
+        if start:
+            handler.send(206, PICTURE[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(PICTURE)}", ETag='"a"')
+        else:
+            handler.send(200, PICTURE, cut=end, ETag='"a"')
+
+    with serving(answer) as server:
+        assert await fetch(server) == PICTURE
+        assert len(server.seen) == 3
+
+
+async def test_a_file_without_its_end_is_refused() -> None:
+    """All bytes came that were announced, and the picture lacks its last ones: it never ends well."""
+    with serving(lambda handler: handler.send(200, PICTURE[:-20])) as server, pytest.raises(BadMediaError, match="cut"):
+        await fetch(server)
+
+
+async def test_another_range_is_refused() -> None:
+    """Bytes from another place than the one asked for would make a file that nobody made."""
+
+    def answer(handler: Handler) -> None:
+        if handler.headers.get("Range"):
+            handler.send(206, PICTURE[5:], Content_Range=f"bytes 5-{len(PICTURE) - 1}/{len(PICTURE)}", ETag='"a"')
+        else:
+            handler.send(200, PICTURE, cut=200_000, ETag='"a"')
+
+    with serving(answer) as server:
+        with pytest.raises(DownloadError, match="another range"):
+            await fetch(server)
+
+
+async def test_every_hop_is_asked_for_its_own_headers() -> None:
+    """What may go to the first address does not go along to the next one."""
+
+    def answer(handler: Handler) -> None:
+        if handler.path.startswith("/file"):
+            handler.send(302, Location="/elsewhere")
+        else:
+            handler.send(200, PICTURE)
+
+    with serving(answer) as server:
+        key = {"authorization": "canary-key"}
+        file = RemoteFile(url=server.url, auth="provider")
+        assert await fetch(server, file=file, authorize=lambda url: key if "/file" in url else {}) == PICTURE
+        assert ["authorization" in _lower(request) for request in server.seen] == [True, False]
 
 
 async def test_three_breaks_are_enough() -> None:

@@ -21,7 +21,7 @@ import httpx
 
 from aifs_media._answer_body import ACCEPTED, AnswerBody
 from aifs_media._retry import RETRYABLE_STATUSES
-from aifs_media._secrets import without_query
+from aifs_media._secrets import redact, without_query
 from aifs_media.errors import (
     AuthenticationError,
     MediaError,
@@ -46,6 +46,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 TEXT_IN_ERRORS = 500
+REQUEST_ID_LENGTH = 200
 
 REQUEST_ID_HEADERS = ("x-request-id", "cf-ray", "request-id")
 EMULATED_HEADER = "x-emulated-by"
@@ -74,7 +75,8 @@ class Answer:
     @property
     def request_id(self) -> str:
         """The provider's own id of the request, or empty."""
-        return next((self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers), "")
+        found = next((self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers), "")
+        return redact(found)[:REQUEST_ID_LENGTH]
 
     @property
     def emulated(self) -> bool:
@@ -300,7 +302,7 @@ class HttpClient:
                 hint="Check the network, the proxy settings and the base URL; nothing was sent.",
                 provider=self.provider,
                 retryable=True,
-            ) from error
+            ) from _without_request(error)
         except (httpx.RequestError, TimeoutError) as error:
             raise ProviderUnavailableError(
                 f"The connection to {self.provider!r} at {self.base_url} gave no complete answer ({type(error).__name__}).",
@@ -308,7 +310,7 @@ class HttpClient:
                 provider=self.provider,
                 retryable=not costs,
                 maybe_billed=costs,
-            ) from error
+            ) from _without_request(error)
         return Answer(response.status_code, dict(response.headers), body, self.provider)
 
     async def aclose(self) -> None:
@@ -317,6 +319,16 @@ class HttpClient:
         for client in clients:
             if client is not None:
                 await client.aclose()
+
+
+def _without_request(error: httpx.RequestError | TimeoutError) -> Exception | None:
+    """Return an error as a cause that holds neither headers nor body; None if its text repeats a header."""
+    if isinstance(error, TimeoutError):
+        return error
+    if isinstance(error, httpx.LocalProtocolError):
+        return None
+    error.request = httpx.Request(error.request.method, without_query(str(error.request.url)))
+    return error
 
 
 async def _read_bounded(response: httpx.Response, provider: str, *, costs: bool) -> bytes:

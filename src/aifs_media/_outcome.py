@@ -44,8 +44,10 @@ async def record(row: JobRow, state: State) -> None:
     else:
         await row.change(stage="submitted", attempts=attempts)
     if first:
-        log.info("accepted, ref %s", ref, extra=row.fields("submit"))
-        row.tell(events.Submitted, ref="" if ref is None else str(ref))
+        # A handle may be, or hold, a signed URL.
+        told = "" if ref is None else redact(str(ref))
+        log.info("accepted, ref %s", told, extra=row.fields("submit"))
+        row.tell(events.Submitted, ref=told)
     if row.job.stage == "succeeded":
         made = len(row.job.parts)
         row.tell(events.Generated, outputs=made, missing=max(row.job.request.n - made, 0))

@@ -120,8 +120,9 @@ async def _look(
     try:
         with anyio.fail_after(limit):
             found = await findable.find(row.job.request, since=since, until=until)
-    except (MediaError, TimeoutError) as error:
-        reason = error.code if isinstance(error, MediaError) else "no answer in time"
+    except Exception as error:
+        # A stranger's adapter may raise anything; whatever it was, it was no complete look.
+        reason = error.code if isinstance(error, MediaError) else type(error).__name__
         log.info("could not look for the lost create: %s", reason, extra=row.fields("reconcile"))
         return None
     return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]

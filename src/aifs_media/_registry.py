@@ -88,7 +88,8 @@ def make_ledger(settings: Settings) -> Ledger:
 
         return PostgresLedger(name)
     raise ConfigurationError(
-        f"MEDIA_LEDGER={name.partition('://')[0]!r} is no ledger.",
+        # Only a plain word is repeated: what looks like an address may hold a password.
+        f"MEDIA_LEDGER={name!r} is no ledger." if name.isalnum() else "MEDIA_LEDGER names no ledger.",
         hint="Use memory, sqlite:///path/to/media.db or postgresql://user:password@host/database.",
     )
 
@@ -129,12 +130,16 @@ def _load(point: EntryPoint, settings: Settings) -> object:
         build = getattr(factory, "from_settings", factory)
         return cast("object", build(settings.environ()))
     except Exception as error:
-        # Whatever a stranger's module raises must not take the product down; the cause is kept.
+        # Whatever a stranger's module raises must not take the product down.
+        from aifs_media._secrets import Secret, redact
         from aifs_media.errors import MediaError
 
         if isinstance(error, MediaError):
             raise
-        raise _broken(point, f"{type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}"
+        told = redact(said, *(Secret(value) for value in settings.secrets()))
+        # One that repeats the settings it was given is no cause to be shown.
+        raise _broken(point, told) from (error if told == said else None)
 
 
 def _broken(point: EntryPoint, reason: str) -> Exception:

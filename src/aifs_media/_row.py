@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, cast
 
 import anyio
 
 from aifs_media import events
+from aifs_media._secrets import redact
 from aifs_media._told import told_meanwhile, updates_on_told
 from aifs_media.errors import StaleJobError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic import JsonValue
 
     from aifs_media._wakeups import Wakeups
     from aifs_media.errors import MediaError
@@ -80,6 +84,8 @@ class JobRow:
 
     async def _update(self, updates: dict[str, object]) -> None:
         changed = self.job.model_copy(update=updates)
+        if changed.done:
+            changed = _without_addresses(changed)
         self.job = await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
 
     async def was_told(self) -> bool:
@@ -147,3 +153,20 @@ class JobRow:
             "job_id": self.job.job_id, "namespace": self.job.namespace, "provider": request.provider,
             "model": request.model, "step": step,
         }  # fmt: skip
+
+
+def _without_addresses(job: Job) -> Job:
+    """Return a job that has ended without what could still open its files at the provider: outputs, and signed handles.
+
+    The ledger goes on knowing which job held a handle.
+    """
+    parts = tuple(part.model_copy(update={"output": None}) for part in job.parts)
+    attempts = tuple(
+        attempt.model_copy(update={"ref": None}) if _is_signed(attempt.ref) else attempt for attempt in job.attempts
+    )
+    return job.model_copy(update={"parts": parts, "attempts": attempts})
+
+
+def _is_signed(ref: JsonValue) -> bool:
+    text = json.dumps(ref, ensure_ascii=False)
+    return redact(text) != text

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import NoReturn
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-_QUERY = re.compile(r"(https?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*")
+# In JSON the slashes of a URL may be escaped.
+_USER = re.compile(r"\b([a-z][a-z0-9+.-]*:(?:\\?/){2})[^\s/\\?#\"'<>]*@", re.IGNORECASE)
+_QUERY = re.compile(r"\b(https?:(?:\\?/){2}[^\s\"'<>?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
+_PAIR = re.compile(r"([?&](?:amp;)?[\w.\[\]-]+=)[^\s&\"'<>]+")
 
 
 class Secret:
@@ -39,16 +42,21 @@ class Secret:
 
 
 def without_query(url: str) -> str:
-    """Return the URL without user, query and fragment, which may sign or authorise."""
-    parts = urlsplit(url)
+    """Return the URL without user, query and fragment, which may sign or authorise; of one that makes no sense, nothing."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a malformed URL"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def redact(text: str, *secrets: Secret) -> str:
-    """Return text from outside without the given secrets, without queries of URLs and without control characters."""
+    """Return text from outside without the given secrets, users and queries of URLs, and control characters."""
+    # First, since a character that is not shown could stand inside what is looked for.
+    text = "".join(character for character in text if character.isprintable() or character in "\n ")
     for secret in secrets:
         if secret:
-            text = text.replace(secret.reveal(), "***")
-    text = _QUERY.sub(r"\1", text)
-    return "".join(character for character in text if character.isprintable() or character in "\n ")
+            for form in {secret.reveal(), quote(secret.reveal(), safe="")}:
+                text = text.replace(form, "***")
+    return _PAIR.sub(r"\1***", _QUERY.sub(r"\1", _USER.sub(r"\1", text)))

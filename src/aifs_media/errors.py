@@ -39,7 +39,8 @@
 
 `str(error)` is what happened, then what to do next, then the provider's request id. `exit_code` is what a command line should
 return and `http_status` what an embedding service should answer: a provider's 401 is the service's 502, never its user's 401.
-All of them can be pickled. None holds an API key or a signed query. The cancellation of a task is never wrapped.
+All of them can be pickled. None holds an API key, and none a signed query but in the `job` that it may carry: an unfinished
+job holds the addresses of its outputs. The cancellation of a task is never wrapped.
 """
 
 from __future__ import annotations

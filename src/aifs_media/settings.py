@@ -124,6 +124,10 @@ NO_LONGER_USED: dict[str, str] = {
     "USE_REPLICATE_FOR_VIDEO": "it no longer does anything: set VIDEO_PROVIDER=replicate",
 }
 
+SHORTEST_SECRET = 6
+"""Characters. What is shorter is no key, and would be found everywhere."""
+
+_SECRET_ENDINGS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS"})
 _ROWS = {row.name: row for row in SETTINGS}
 _CANONICAL = {alias: row.name for row in SETTINGS for alias in (row.name, *row.aliases)}
 
@@ -218,6 +222,15 @@ class Settings:
         """Return everything that was given, as environment names; this is what plugins are built from."""
         return dict(self._values)
 
+    def secrets(self) -> list[str]:
+        """Return the values that no text may repeat: secrets of the table, and of plugins by what their names say."""
+        return [
+            value
+            for name, value in self._values.items()
+            if len(value) >= SHORTEST_SECRET
+            and (_is_secret(name) if name in _ROWS else name.rpartition("_")[2] in _SECRET_ENDINGS)
+        ]
+
     def warnings(self) -> Iterator[str]:
         """Yield one sentence per name that is set and no longer does anything."""
         for name, reason in NO_LONGER_USED.items():
@@ -225,8 +238,10 @@ class Settings:
                 yield f"{name} is set: {reason}."
 
     def __repr__(self) -> str:
+        from aifs_media._secrets import redact
+
         shown = (
-            f"{name}=***" if _is_secret(name) else f"{name}={value!r}"
+            f"{name}=***" if _is_secret(name) else f"{name}={redact(value)!r}"
             for name, value in sorted(self._values.items())
             if name in _ROWS
         )

@@ -7,7 +7,9 @@ connections, typed errors and the rule that a create leaves once. See docs/writi
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from pydantic import JsonValue
 
 from aifs_media._files import FileClient
 from aifs_media._http import CREATES_IN_FLIGHT, READ_TIMEOUT, Answer, HttpClient, status_error
-from aifs_media._secrets import Secret, redact
+from aifs_media._secrets import Secret, redact, without_query
 from aifs_media._urlguard import URLGuard
 from aifs_media.errors import (
     ConfigurationError,
@@ -86,6 +88,9 @@ __all__ = [
 ]
 
 
+_SENDABLE = re.compile(r"[!-~]+")
+
+
 class HttpProvider:
     """A provider that speaks JSON over HTTP with one API key.
 
@@ -136,6 +141,12 @@ class HttpProvider:
         self._key = Secret(api_key)
         self.base_url = (base_url or self.base_url).rstrip("/")
         self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
+        if self.base_url != without_query(self.base_url):
+            raise ConfigurationError(
+                f"The base URL {without_query(self.base_url)!r} of {self.name!r} has a user, a query or a fragment.",
+                hint="Give the address alone; the key goes into a setting of its own.",
+                provider=self.name,
+            )
         own_host = self.base_url.partition("://")[2].partition("/")[0]
         if self.base_url and not self.base_url.startswith("https://") and own_host not in trusted_hosts:
             raise ConfigurationError(
@@ -288,6 +299,8 @@ class HttpProvider:
 
     def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
         """Return the typed error of an answer of status 300 and more."""
+        # A header may repeat the key, too.
+        answer = replace(answer, headers={name: redact(text, self._key) for name, text in answer.headers.items()})
         error = self.explain(answer)
         if error is None and answer.status == 402:
             error = PaymentRequiredError(
@@ -324,6 +337,13 @@ class HttpProvider:
                 provider=self.name,
                 use=self.key_use,
                 hint=f"Keys are made at {self.keys_url}." if self.keys_url else "",
+            )
+        if self._key and not _SENDABLE.fullmatch(self._key.reveal()):
+            # Further down, the text of an error would repeat it.
+            raise ConfigurationError(
+                f"The API key of {self.label} holds characters that no key has: a space, a line break, or letters beyond ASCII.",
+                hint=f"Copy it again into {self.key_names()[0]}, without quotes around it.",
+                provider=self.name,
             )
         if self._http is None:
             headers = self.headers(self._key.reveal()) if self._key else {}

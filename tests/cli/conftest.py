@@ -16,6 +16,8 @@ from aifs_media.testing.emulator import Emulator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tests.canaries import Canaries
+
 COMMAND = (sys.executable, "-m", "aifs_media")
 ZEROSCOPE = "replicate:anotherjesse/zeroscope-v2-xl:9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351"
 
@@ -47,13 +49,15 @@ def environ(bare: dict[str, str], emulator: Emulator) -> dict[str, str]:
 
 
 @pytest.fixture
-def aifs(environ: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command to its end."""
+def aifs(
+    environ: dict[str, str], tmp_path: Path, canaries: Canaries
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command to its end. What it prints holds neither a key nor a signed URL of the provider."""
 
     def run(
         *arguments: str, env: dict[str, str] | None = None, command: Sequence[str] = COMMAND
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [*command, *arguments],
             env=environ if env is None else env,
             cwd=tmp_path,
@@ -62,6 +66,8 @@ def aifs(environ: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Co
             timeout=50,
             check=False,
         )
+        canaries.look(done.stdout + done.stderr, f"what `{arguments[:1]}` printed")
+        return done
 
     return run
 

@@ -21,7 +21,7 @@ from aifs_media import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aifs_media import MediaGenerator
     from aifs_media.events import Event
@@ -280,7 +280,7 @@ async def test_a_held_create_ends_with_its_callers_patience(
     emulator.fault("poe.chat", "hang_after")
     media = make(image_provider="poe")
     with anyio.fail_after(20), pytest.raises(GenerationTimeoutError, match="may be billed") as late:
-        await media.image("a fox", timeout=0.2, job_id="one")
+        await media.image("a fox", timeout=1, job_id="one")
     assert late.value.maybe_billed
     with pytest.raises(SubmissionUncertainError):
         await media.resume("one")
@@ -297,14 +297,24 @@ async def test_a_held_answer_that_comes_within_the_grace_is_kept(
     assert emulator.books().creates == 1
 
 
+async def cancelled_at(route: str, emulator: Emulator, call: Callable[[], Awaitable[object]]) -> anyio.CancelScope:
+    """Make a call and cancel it as soon as a request of it has reached the provider."""
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            while not emulator.books().requested(route):
+                await anyio.sleep(0.001)
+            scope.cancel()
+    return scope
+
+
 async def test_a_task_cancelled_during_a_held_create_keeps_the_asset(
     make: Callable[..., MediaGenerator], emulator: Emulator, storage: MemoryStorage
 ) -> None:
     """Cancelled while the create is held: the answer comes within the grace and its media are stored before the call ends."""
     emulator.fault("poe.chat", "delay", seconds=0.5)
     media = make(image_provider="poe")
-    with anyio.move_on_after(0.2) as scope:
-        await media.image("a fox", job_id="one")
+    scope = await cancelled_at("poe.chat", emulator, lambda: media.image("a fox", job_id="one"))
     assert scope.cancelled_caught
     assert len(storage.objects) == 1
     assert len(await media.resume("one")) == 1
@@ -316,7 +326,6 @@ async def test_a_task_cancelled_during_a_held_create_cancels_at_the_provider(
 ) -> None:
     """Nobody knows the job's id yet: it is found by our own seed, and stopped."""
     emulator.switches.latency = 10_000
-    with anyio.move_on_after(0.3) as scope:
-        await media.image("a fox")
+    scope = await cancelled_at("replicate.create", emulator, lambda: media.image("a fox"))
     assert scope.cancelled_caught
     assert (emulator.books().creates, emulator.books().cancels) == (1, 1)

@@ -7,15 +7,19 @@ import logging
 import os
 import pickle
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+import httpx
 import pytest
+from tests.canaries import SIGNATURE
 
 from aifs_media import ConfigurationError, MediaError, MediaGenerator, Settings
+from aifs_media._http import Answer
 from aifs_media.ledger.memory import MemoryLedger
+from aifs_media.providers.replicate import ReplicateProvider
 from aifs_media.storage.local import LocalStorage
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.testing.emulator import Emulator
@@ -128,6 +132,78 @@ async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
             repr(media._jobs.parts._providers),
         ]
         assert not [text for text in texts if canary in text]
+
+
+class SignedHandles(ReplicateProvider):
+    """A provider whose handle is an address that anybody can ask."""
+
+    async def submit(self, request: Any, *, submit_key: str) -> Any:
+        """Return the handle as an address."""
+        state = await super().submit(request, submit_key=submit_key)
+        return state.model_copy(update={"ref": f"https://a.test/{state.ref}?sig={SIGNATURE}"})
+
+    async def poll(self, ref: Any) -> Any:
+        """Ask for the job that the address names."""
+        state = await super().poll(str(ref).partition("?")[0].rpartition("/")[2])
+        return state.model_copy(update={"ref": ref})
+
+
+@pytest.mark.anyio
+async def test_a_signed_handle_is_told_to_nobody(emulator: Emulator) -> None:
+    """It is in the row while the job runs, and then only known to the ledger; the detector of every test looks elsewhere."""
+    seen: list[Event] = []
+    ledger, settings = MemoryLedger(), Settings.from_env(emulator.settings())
+    media = MediaGenerator(
+        providers=[SignedHandles.from_settings(settings.environ())], settings=settings, storage=MemoryStorage(),
+        ledger=ledger, on_event=seen.append,
+    )  # fmt: skip
+    job = await media.start("image", "a fox", job_id="one")
+    assert SIGNATURE in str(job.ref)
+    await media.wait(job)
+    kept = await ledger.load("one")
+    assert kept is not None
+    assert kept.ref is None
+    assert await ledger.find_by_ref("replicate", job.ref) == kept
+    assert SIGNATURE not in "".join(event.model_dump_json() for event in seen)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("key", ["r8_canary\nkey-in-lines", "r8_canary-k\u0435y-cyrillic", "r8 canary key with spaces"])
+async def test_a_key_that_cannot_be_sent_is_no_lost_answer(emulator: Emulator, key: str) -> None:
+    """The HTTP library's own error would repeat it, and the create would pass for one that may be billed."""
+    media = MediaGenerator(
+        settings=Settings.from_env({**emulator.settings(), "REPLICATE_API_KEY": key}), storage=MemoryStorage()
+    )
+    with pytest.raises(ConfigurationError, match="characters that no key has") as refused:
+        await media.image("a fox")
+    assert not refused.value.maybe_billed
+    assert "canary" not in str(refused.value)
+    assert emulator.books().requests == ()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+async def test_the_cause_of_a_lost_answer_holds_no_key(emulator: Emulator, kind: Any) -> None:
+    """The HTTP library's error carries the request, with its headers."""
+    provider = ReplicateProvider.from_settings(emulator.settings())
+    emulator.fault("replicate.account", kind)
+    with pytest.raises(MediaError) as lost:
+        await provider.call("GET", "/account")
+    await provider.aclose()
+    assert isinstance(lost.value.__cause__, httpx.RequestError)
+    assert "authorization" not in lost.value.__cause__.request.headers
+
+
+@pytest.mark.anyio
+async def test_a_vendor_that_repeats_the_key_is_not_repeated(media: MediaGenerator, emulator: Emulator) -> None:
+    """Neither in the failure of a generation nor as a request's id; the detector of every test knows the key."""
+    key = emulator.settings()["REPLICATE_API_KEY"]
+    emulator.fault("replicate.create", "failed", text=f"The token {key} was used at https://a.test/x?sig={SIGNATURE}")
+    with pytest.raises(MediaError, match=r"used at https://a\.test/x"):
+        await media.image("a fox", job_id="one")
+    headers = {"x-request-id": f"{key}\x1b[31m"}
+    error = ReplicateProvider(api_key=key).error(Answer(500, headers, b"", "replicate"))
+    assert error.request_id == "***[31m"
 
 
 @pytest.mark.anyio

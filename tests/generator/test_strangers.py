@@ -14,6 +14,7 @@ from aifs_media import (
     GenerationTimeoutError,
     JobCanceledError,
     MediaGenerator,
+    NoMediaError,
     PartialResultError,
     Settings,
     SubmissionUncertainError,
@@ -23,6 +24,7 @@ from aifs_media import (
 from aifs_media.ledger.sqlite import SqliteLedger
 from aifs_media.providers.poe import PoeProvider
 from aifs_media.providers.replicate import ReplicateProvider
+from aifs_media.records import Succeeded
 from aifs_media.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
@@ -158,6 +160,25 @@ async def test_an_adapter_that_stumbles_loses_no_job(emulator: Emulator, clock: 
     assert emulator.books().cancels == 0
     mended = MediaGenerator(settings=settings, storage=ledgerless, clock=clock)
     assert len(await mended.resume(job)) == 1
+
+
+class Empty(ReplicateProvider):
+    """An adapter that takes any success for one."""
+
+    async def submit(self, request: Any, *, submit_key: str) -> Any:
+        """Report a success without any output."""
+        return Succeeded(outputs=(), ref="one")
+
+
+async def test_a_success_without_media_is_an_error(emulator: Emulator, storage: MemoryStorage) -> None:
+    """No empty list and no empty asset: it failed, now and for whoever asks again."""
+    settings = Settings.from_env(emulator.settings())
+    media = MediaGenerator(providers=[Empty.from_settings(settings.environ())], settings=settings, storage=storage)
+    for _ in range(2):
+        with pytest.raises(NoMediaError) as nothing:
+            await media.images("a fox", n=2, job_id="one")
+        assert nothing.value.maybe_billed
+    assert storage.objects == {}
 
 
 class Forgetful(PoeProvider):

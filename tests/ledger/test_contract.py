@@ -152,6 +152,18 @@ async def test_found_by_the_providers_ref(ledger: Ledger) -> None:
     assert await ledger.find_by_ref("replicate", "a") is None
 
 
+async def test_one_row_holds_a_ref(ledger: Ledger) -> None:
+    """A job at the provider is recorded once: who would hold its ref too is refused, and nothing changes."""
+    await ledger.create_or_load(job(attempts=(attempt("x"),)))
+    second = await ledger.create_or_load(job("two", attempts=(attempt(None),)))
+    with pytest.raises(StaleJobError, match="belongs to the job 'one'"):
+        await ledger.update(second.model_copy(update={"attempts": (attempt("x"),)}), expected_version=0)
+    with pytest.raises(StaleJobError, match="belongs to the job 'one'"):
+        await ledger.create_or_load(job("three", attempts=(attempt("x"),)))
+    assert await ledger.load("two") == second
+    assert await ledger.load("three") is None
+
+
 async def test_unfinished_jobs_by_urgency(ledger: Ledger) -> None:
     """Those that expire soonest, then the oldest; finished ones are not among them."""
     soon, later = BEGIN + timedelta(minutes=5), BEGIN + timedelta(minutes=50)
@@ -231,7 +243,7 @@ async def test_what_cannot_be_a_ledger_is_said(tmp_path: Path, name: str) -> Non
 
 async def test_a_server_that_is_away_is_a_typed_error() -> None:
     """And its password is not in it."""
-    ledger = PostgresLedger("postgresql://user:canary-9f@127.0.0.1:9/none?connect_timeout=2")
+    ledger = PostgresLedger("postgresql://user:canary-password-9f@127.0.0.1:9/none?connect_timeout=2")
     with pytest.raises((ConfigurationError, LedgerError)) as away:
         await ledger.load("one")
     assert "canary" not in str(away.value) + repr(away.value) + repr(ledger)

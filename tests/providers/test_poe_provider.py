@@ -382,7 +382,7 @@ async def test_check(emulator: Emulator, poe: PoeProvider) -> None:
     (empty,) = await poe.check()
     assert not empty.ok
     assert "https://poe.com/api/keys" in empty.hint
-    for key in ("", "wrong"):
+    for key in ("", "wrong-canary-key"):
         provider = PoeProvider.from_settings({**emulator.settings(), "POE_API_KEY": key})
         (found,) = await provider.check()
         assert not found.ok

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from tests.canaries import KEY
 
 from aifs_media._http import Answer
 from aifs_media._options import model_inputs
@@ -449,7 +450,7 @@ async def test_invalid_inputs_are_named(replicate: ReplicateProvider) -> None:
 
 def test_every_recorded_error() -> None:
     """Each recorded body becomes the error that says what to do next."""
-    provider = ReplicateProvider(api_key="a-key")
+    provider = ReplicateProvider(api_key=KEY)
     expected: dict[str, tuple[type[MediaError], str]] = {
         "401_unauthenticated": (AuthenticationError, "You did not pass a valid authentication token"),
         "402_insufficient_credit_2026": (
@@ -489,7 +490,7 @@ def test_every_recorded_error() -> None:
 )
 def test_how_long_to_wait(headers: dict[str, str], body: object, wait: float | None) -> None:
     """The longest wait of header, body and text counts."""
-    error = ReplicateProvider(api_key="a-key").error(Answer(429, headers, json.dumps(body).encode(), "replicate"))
+    error = ReplicateProvider(api_key=KEY).error(Answer(429, headers, json.dumps(body).encode(), "replicate"))
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == wait
     assert error.retryable
@@ -499,10 +500,10 @@ def test_errors_hold_neither_key_nor_query() -> None:
     """What Replicate repeats of the request is cleaned."""
     body = {"detail": "bad https://bucket.test/a.png?X-Signature=abc and a-key", "invalid_fields": [], "title": "x"}
     for status in (402, 404, 422, 429, 500):
-        error = ReplicateProvider(api_key="a-key").error(
+        error = ReplicateProvider(api_key=KEY).error(
             Answer(status, {"cf-ray": "ray-1"}, json.dumps(body).encode(), "replicate")
         )
-        assert "a-key" not in str(error)
+        assert KEY not in str(error)
         assert "abc" not in str(error)
         assert error.request_id == "ray-1"
 
@@ -521,8 +522,8 @@ async def test_missing_key() -> None:
 def test_either_name_of_the_key() -> None:
     """Replicate's own clients read another name than the earlier product."""
     for name in ("REPLICATE_API_KEY", "REPLICATE_API_TOKEN"):
-        assert ReplicateProvider.from_settings({name: "a-key"}).authorization_for("https://api.replicate.com/v1/x")
-    assert not ReplicateProvider(api_key="a-key").authorization_for("https://replicate.delivery/x")
+        assert ReplicateProvider.from_settings({name: KEY}).authorization_for("https://api.replicate.com/v1/x")
+    assert not ReplicateProvider(api_key=KEY).authorization_for("https://replicate.delivery/x")
 
 
 # -- files and account -------------------------------------------------------------------------------------------------
@@ -548,11 +549,11 @@ async def test_check(emulator: Emulator, replicate: ReplicateProvider) -> None:
     assert good.ok
     assert good.name == "replicate"
     assert good.facts == {"username": "emulated"}
-    wrong = ReplicateProvider.from_settings({**emulator.settings(), "REPLICATE_API_KEY": "r8_wrong"})
+    wrong = ReplicateProvider.from_settings({**emulator.settings(), "REPLICATE_API_KEY": "r8_wrong-canary-key"})
     (bad,) = await wrong.check()
     assert not bad.ok
     assert "REPLICATE_API_KEY" in bad.hint
-    assert "r8_wrong" not in bad.model_dump_json()
+    assert "canary" not in bad.model_dump_json()
     (missing,) = await ReplicateProvider.from_settings({}).check()
     assert not missing.ok
     await wrong.aclose()

@@ -58,6 +58,7 @@ class Fault:
 
     `hold` keeps a request waiting until the event is set; `reached` is set when a request has come so far. `drop` cuts the connection
     before the request is passed on, or after. A `status` answers with an S3 error of that `code`, or with a page of HTML without one.
+    `etag` takes the place of the real one in an answer, as if other bytes had been stored.
     """
 
     operation: str
@@ -69,6 +70,7 @@ class Fault:
     hold: threading.Event | None = None
     reached: threading.Event = field(default_factory=threading.Event)
     clock_offset: float = 0.0
+    etag: str = ""
 
 
 class R2Shim:
@@ -216,21 +218,23 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal := shim.refuse(request):
             self.fail(*refusal)
             return
-        self.pass_on(body, drop=bool(fault and fault.drop == "after"))
+        self.pass_on(body, drop=bool(fault and fault.drop == "after"), etag=fault.etag if fault else "")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - the base class looks for these names
 
-    def pass_on(self, body: bytes, *, drop: bool) -> None:
+    def pass_on(self, body: bytes, *, drop: bool, etag: str) -> None:
         """Let the real server answer."""
         response = self.server.shim.forward(self.command, self.path, self.headers.items(), body)
         data = response.read()
+        if etag:
+            data = re.sub(rb"<ETag>[^<]*</ETag>", f"<ETag>{etag}</ETag>".encode(), data)
         if drop:
             self.drop()
             return
         self.send_response_only(response.status)
         for name, value in response.getheaders():
             if name.lower() not in HOP_HEADERS:
-                self.send_header(name, value)
+                self.send_header(name, f'"{etag}"' if etag and name.lower() == "etag" else value)
         length = response.getheader("Content-Length") if self.command == "HEAD" else None
         self.send_header("Content-Length", length or str(len(data)))
         self.end_headers()

@@ -50,7 +50,7 @@ def test_address_is_needed() -> None:
     ("changes", "told"),
     [
         ({"access_key_id": "v" * 40}, "has 40 characters; R2 makes ids of 32"),
-        ({"secret_access_key": "short"}, "has 5 characters; R2 makes secrets of 64"),
+        ({"secret_access_key": "canary-secret"}, "has 13 characters; R2 makes secrets of 64"),
     ],
 )
 def test_pasted_keys(changes: dict[str, Any], told: str) -> None:
@@ -73,7 +73,7 @@ def test_keys_of_other_servers_are_not_judged() -> None:
     """Another S3 server may hand out keys of any form."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _r2(endpoint="https://127.0.0.1:9000", access_key_id="k", secret_access_key="s")
+        _r2(endpoint="https://127.0.0.1:9000", access_key_id="k", secret_access_key="canary-secret-of-a-test")
 
 
 @pytest.mark.parametrize("public_url", [HOST, f"{HOST}/assets", f"https://{ACCOUNT}.eu.r2.cloudflarestorage.com/"])
@@ -86,7 +86,7 @@ def test_public_url_that_nobody_can_open(public_url: str) -> None:
             bucket="b",
             endpoint=HOST,
             access_key_id="k",
-            secret_access_key="s",
+            secret_access_key="canary-secret-of-a-test",
             public_url=public_url.upper().replace("HTTPS", "https"),
         )
 

@@ -253,7 +253,12 @@ def test_secrets_stay_inside(s3_server: S3Server) -> None:
 )
 def test_settings_that_cannot_work(changes: dict[str, Any], hint: str) -> None:
     """What is missing or cannot work is told at once, without any request."""
-    settings = {"bucket": "b", "endpoint": "https://s3.example.com", "access_key_id": "k", "secret_access_key": "s"}
+    settings = {
+        "bucket": "b",
+        "endpoint": "https://s3.example.com",
+        "access_key_id": "k",
+        "secret_access_key": "canary-secret-of-a-test",
+    }
     with pytest.raises(ConfigurationError, match=hint):
         S3Storage(**{**settings, **changes})
 
@@ -276,6 +281,8 @@ async def test_no_body_waits_for_an_interim_answer(r2: S3Storage, r2_shim: R2Shi
 async def test_address_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an endpoint the region's own at AWS is used, whatever the environment says."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    storage = S3Storage(bucket="assets", region="eu-west-1", access_key_id="k", secret_access_key="s")
+    storage = S3Storage(
+        bucket="assets", region="eu-west-1", access_key_id="k", secret_access_key="canary-secret-of-a-test"
+    )
     url = (await storage.url("a.png")).url
     assert url.startswith("https://s3.eu-west-1.amazonaws.com/assets/a.png?")

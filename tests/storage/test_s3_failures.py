@@ -118,6 +118,16 @@ async def test_refusals_are_not_repeated(
     assert not caught.value.retryable
 
 
+async def test_a_server_that_repeats_keys_is_not_repeated(r2: S3Storage, r2_shim: R2Shim, unique_key: str) -> None:
+    """Some servers repeat what was signed."""
+    secret = r2._calls._secret_access_key.reveal()
+    message = f"the token {secret} does not sign https://a.test/b?X-Amz-Signature=canary"
+    r2_shim.faults.append(Fault("put_object", status=403, code="SignatureDoesNotMatch", message=message))
+    with pytest.raises(StorageCredentialError, match=r"the token \*\*\* does not sign https://a\.test/b'") as caught:
+        await _put(r2, unique_key)
+    assert "canary" not in str(caught.value)
+
+
 TRANSIENT = [
     (429, "TooManyRequests"),
     (500, "InternalError"),
@@ -172,6 +182,21 @@ async def test_lost_answers_of_accepted_writes(
     await _put(r2, unique_key, b"picture" if operation == "put_object" else LARGE)
     assert r2_shim.count("head_object") == 1
     assert _open_uploads(s3_server, unique_key) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "data", "etag"),
+    [("put_object", b"picture", "0" * 32), ("complete_multipart_upload", LARGE, f"{'0' * 32}-5")],
+)
+async def test_other_bytes_than_were_sent(
+    r2: S3Storage, r2_shim: R2Shim, s3_server: S3Server, unique_key: str, operation: str, data: bytes, etag: str
+) -> None:
+    """A tag that is not that of the bytes sent means that other bytes were stored: they are removed, and the error says so."""
+    r2_shim.faults.append(Fault(operation, etag=etag))
+    with pytest.raises(UploadError, match="not that of the bytes sent") as caught:
+        await _put(r2, unique_key, data)
+    assert caught.value.retryable
+    assert not _exists(s3_server, unique_key)
 
 
 @pytest.mark.parametrize(("operation", "data"), [("put_object", b"picture"), ("upload_part", LARGE)])

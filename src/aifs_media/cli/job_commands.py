@@ -48,11 +48,18 @@ def jobs(
 
     found = run(search, settings=options.read_settings(env_file))
     if as_json:
-        typer.echo(json.dumps([json.loads(job.model_dump_json(exclude={"parts", "request"})) for job in found]))
+        typer.echo(f"[{', '.join(map(_as_json, found))}]")
         return
     for job in found:
         request = job.request
         typer.echo(f"{job.job_id}  {job.stage:<10}  {job.created_at:%Y-%m-%d %H:%M}  {request.provider}:{request.model}  {request.prompt[:60]}")  # fmt: skip
+
+
+def _as_json(job: Job) -> str:
+    """Return what may be shown of a job: without the outputs' addresses, and without what signs its handle."""
+    from aifs_media._secrets import redact
+
+    return redact(job.model_dump_json(exclude={"parts", "request"}))
 
 
 def resume(
@@ -141,7 +148,7 @@ def cancel(
 
     job = run(stop, settings=options.read_settings(env_file), namespace=namespace)
     if as_json:
-        typer.echo(job.model_dump_json(exclude={"parts", "request"}))
+        typer.echo(_as_json(job))
     else:
         print_assets(job.assets, as_json=False)
         typer.echo(f"The job is {job.stage}.")

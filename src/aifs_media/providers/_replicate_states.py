@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from aifs_media._secrets import redact
+from aifs_media import _secrets
 from aifs_media.toolkit import (
     Cost,
     Failed,
@@ -28,7 +28,7 @@ from aifs_media.toolkit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aifs_media.records import Billed
     from aifs_media.toolkit import Answer, Price
@@ -88,7 +88,13 @@ def page_of(answer: Answer) -> tuple[list[Prediction], str | None]:
 
 
 def state_of(
-    prediction: Prediction, *, now: datetime, held_files: int = 0, price: Price | None = None, emulated: bool = False
+    prediction: Prediction,
+    *,
+    now: datetime,
+    held_files: int = 0,
+    price: Price | None = None,
+    emulated: bool = False,
+    redact: Callable[[str], str] = _secrets.redact,
 ) -> Pending | Succeeded | Failed:
     """Return how a job stands.
 
@@ -99,6 +105,7 @@ def state_of(
             `processing` when all files are there. Everywhere else 0, since a list of outputs grows while the model runs.
         price: the model's price, for the cost where GPU seconds are billed.
         emulated: whether the emulator answered.
+        redact: takes out of Replicate's words what must not be told.
     """
     ref, status = prediction["id"], prediction.get("status")
     cost = _gpu_cost(prediction, price)
@@ -110,7 +117,7 @@ def state_of(
                 ref=ref,
                 cost=cost,
                 seed=_seed(prediction),
-                warnings=_complaints(prediction),
+                warnings=_complaints(prediction, redact),
                 emulated=emulated,
             )
     match status:
@@ -118,12 +125,10 @@ def state_of(
             message = "Replicate has removed the output, which it keeps for about an hour."
             return Failed(reason="expired", message=message, ref=ref, cost=cost, billed="yes")
         case "succeeded":
-            message = (
-                f"Replicate reports success, and there is no file in the output: {_excerpt(prediction.get('output'))}"
-            )
+            message = f"Replicate reports success, and there is no file in the output: {_excerpt(prediction.get('output'), redact)}"
             return Failed(reason="no_media", message=message, ref=ref, cost=cost, billed="yes")
         case "failed":
-            return _failed(prediction, cost)
+            return _failed(prediction, cost, redact)
         case "canceled":
             billed: Billed = "yes" if prediction.get("started_at") else "unknown"
             message = "The job was cancelled at Replicate, by a request or at its deadline."
@@ -135,8 +140,8 @@ def state_of(
             return Pending(ref=ref, progress=progress(prediction.get("logs")))
 
 
-def _failed(prediction: Prediction, cost: Cost | None) -> Failed:
-    words = _excerpt(prediction.get("error")) or "no reason given"
+def _failed(prediction: Prediction, cost: Cost | None, redact: Callable[[str], str]) -> Failed:
+    words = _excerpt(prediction.get("error"), redact) or "no reason given"
     if _REFUSED_CONTENT.search(words):
         message = f"Replicate's model refused the content: {words}"
         return Failed(reason="content_rejected", message=message, ref=prediction["id"], cost=cost)
@@ -214,9 +219,9 @@ def _seed(prediction: Prediction) -> int | None:
     return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
-def _complaints(prediction: Prediction) -> tuple[str, ...]:
+def _complaints(prediction: Prediction, redact: Callable[[str], str]) -> tuple[str, ...]:
     """Return what a prediction complains of, though it succeeded: that was seen once in 3,808."""
-    words = _excerpt(prediction.get("error"))
+    words = _excerpt(prediction.get("error"), redact)
     return (f"Replicate made the output, and says all the same: {words}",) if words else ()
 
 
@@ -237,5 +242,5 @@ def _gpu_cost(prediction: Prediction, price: Price | None) -> Cost | None:
     )
 
 
-def _excerpt(value: JsonValue) -> str:
+def _excerpt(value: JsonValue, redact: Callable[[str], str]) -> str:
     return "" if value is None else redact(str(value))[:WORDS_IN_MESSAGES].strip()

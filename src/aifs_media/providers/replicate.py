@@ -221,6 +221,7 @@ class ReplicateProvider(HttpProvider):
             held_files=held_files,
             price=built_in.price if built_in is not None else None,
             emulated=answer.emulated,
+            redact=self._redact,
         )
         created = self._creates.get(str(state.ref))
         if isinstance(state, Succeeded) and created is not None and created.model == LIGHTNING_VERSION:
@@ -348,7 +349,10 @@ class ReplicateProvider(HttpProvider):
 
     def explain(self, answer: Answer) -> MediaError | None:
         """Return the error that only Replicate's words tell."""
-        return refusal(answer, provider=self.name, redact=lambda text: redact(text, self._key))
+        return refusal(answer, provider=self.name, redact=self._redact)
+
+    def _redact(self, text: str) -> str:
+        return redact(text, self._key)
 
 
 def _path(ref: JsonValue) -> str:

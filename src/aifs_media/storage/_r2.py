@@ -10,6 +10,7 @@ import re
 import warnings
 from urllib.parse import urlsplit
 
+from aifs_media._secrets import without_query
 from aifs_media.errors import ConfigurationError
 
 HOST_ENDING = ".r2.cloudflarestorage.com"
@@ -73,12 +74,12 @@ def check_public_url(public_url: str) -> None:
     parts = urlsplit(public_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
-            f"The public URL {public_url!r} is not an http or https address.",
+            f"The public URL {without_query(public_url)!r} is not an http or https address.",
             hint="It should look like 'https://media.example.com'.",
         )
     if f".{parts.hostname}".endswith(HOST_ENDING):
         raise ConfigurationError(
-            f"The public URL {public_url!r} is R2's S3 address, which answers signed requests only: nobody could open the assets.",
+            f"The public URL {without_query(public_url)!r} is R2's S3 address, which answers signed requests only: nobody could open the assets.",
             hint="Use the bucket's custom domain (or its r2.dev address for development) from its settings in the Cloudflare "
             "dashboard, or leave it out to get presigned URLs that end after at most 7 days.",
         )

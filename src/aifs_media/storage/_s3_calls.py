@@ -58,6 +58,7 @@ class S3Calls:
         self._access_key_id = access_key_id
         self._secret_access_key = secret_access_key
         self._session_token = session_token
+        self._secrets = (secret_access_key, *([session_token] if session_token else []))
         self._ca_bundle = ca_bundle
         self._connections = connections
         self._client: Any = None
@@ -101,7 +102,9 @@ class S3Calls:
             try:
                 return function()
             except ClientError as error:
-                return from_answer(error, place=self.place, action=action, kind=kind, now=self.clock.now())
+                return from_answer(
+                    error, place=self.place, action=action, kind=kind, now=self.clock.now(), secrets=self._secrets
+                )
             except (BotoCoreError, ResponseParserError) as error:
                 return from_transport(error, place=self.place, action=action, kind=kind)
 

@@ -11,14 +11,17 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from aifs_media._secrets import redact
 from aifs_media.errors import BucketNotFoundError, StorageCredentialError, StorageError, UploadError
 from aifs_media.storage import _r2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from botocore.exceptions import ClientError
+
+    from aifs_media._secrets import Secret
 
 MAX_SERVER_TEXT = 300
 
@@ -146,7 +149,13 @@ MEANINGS = {
 
 
 def from_answer(
-    error: ClientError, *, place: Place, action: str, kind: type[StorageError], now: datetime
+    error: ClientError,
+    *,
+    place: Place,
+    action: str,
+    kind: type[StorageError],
+    now: datetime,
+    secrets: Sequence[Secret] = (),
 ) -> StorageError:
     """Return the typed error for an answer that is not a success.
 
@@ -156,6 +165,7 @@ def from_answer(
         action: what was tried, to begin the sentence: "Writing 'a.png'".
         kind: the error where the answer does not call for another.
         now: this machine's time.
+        secrets: what must not be repeated, should the server do so.
     """
     answer: Mapping[str, Any] = error.response
     metadata: Mapping[str, Any] = answer.get("ResponseMetadata", {})
@@ -175,11 +185,11 @@ def from_answer(
     if code == "RequestTimeTooSkewed" and (skew := clock_skew(metadata.get("HTTPHeaders", {}), now)) is not None:
         reason = f"{reason} by {abs(skew):.0f} s"
     if said:
-        reason = f"{reason} ({said[:MAX_SERVER_TEXT]!r})"
+        reason = f"{reason} ({redact(said, *secrets)[:MAX_SERVER_TEXT]!r})"
     return (meaning.kind or kind)(
         f"{action} failed: {reason}.",
         hint=hint,
-        request_id=str(metadata.get("RequestId") or ""),
+        request_id=redact(str(metadata.get("RequestId") or ""), *secrets),
         retryable=meaning.retryable,
     )
 

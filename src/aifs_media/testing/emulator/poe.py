@@ -101,13 +101,15 @@ class PoeService:
         self._world.books.enter(generation)
         return generation
 
-    def shelve(self, generation: PoeGeneration, picture: Picture, path: str = "", life: float | None = None) -> str:
+    def shelve(
+        self, generation: PoeGeneration, picture: Picture, path: str = "", life: float | None = None, *, query: str = ""
+    ) -> str:
         """Put a file on the delivery host and return its URL."""
         kind = "video" if picture.format == "mp4" else "image"
         path = path or f"/base/{kind}/{random_hex()}"
         expires = None if life is None else generation.end + life
         self._world.shelf.add(OutputFile(path, picture, generation.id, generation.end, expires))
-        return self._world.delivery_url + path
+        return self._world.output_url(path, query)
 
     async def _chat(self, call: Call) -> Response:
         asked = self._asked(call.members() or {})
@@ -150,7 +152,7 @@ class PoeService:
         if fault is not None and fault.kind == "foreign_output":
             return media_content(bot.family, asked.prompt, [fault.url])
         if fault is not None and fault.kind == "big_output":
-            big = f"{self._world.delivery_url}/delivery/blob/{fault.size}.mp4"
+            big = self._world.output_url(f"/delivery/blob/{fault.size}.mp4")
             return media_content(bot.family, asked.prompt, [big])
         pictures = bot.pictures(asked.prompt, asked.given)
         if fault is not None and fault.kind == "partial_output":
@@ -163,9 +165,9 @@ class PoeService:
             path = f"/private/org-emulated/user-emulated/img-{secrets.token_urlsafe(18)}.png"
             window = {"st": stamp(generation.end - _HOUR, 0), "se": stamp(generation.end + _HOUR, 0)}
             query = urllib.parse.urlencode({**window, "sp": "r", "rsct": "image/png", "sig": secrets.token_urlsafe(24)})
-            return f"{self.shelve(generation, picture, path, _HOUR)}?{query}"
-        size = f"?w={picture.width}&h={picture.height}" if picture.format != "mp4" else ""
-        return self.shelve(generation, picture) + size
+            return self.shelve(generation, picture, path, _HOUR, query=query)
+        size = f"w={picture.width}&h={picture.height}" if picture.format != "mp4" else ""
+        return self.shelve(generation, picture, query=size)
 
     async def _images(self, call: Call) -> Response:
         body = call.members()

@@ -44,7 +44,7 @@ async def _faulty(world: World, prediction: Prediction, fault: Fault) -> Plan | 
                 "null_output": None,
                 "empty_output": [],
                 "foreign_output": _shaped(prediction, [fault.url]),
-                "big_output": _shaped(prediction, [f"{world.delivery_url}/delivery/blob/{fault.size}.mp4"]),
+                "big_output": _shaped(prediction, [world.output_url(f"/delivery/blob/{fault.size}.mp4")]),
             }
             return Plan("succeeded", odd[fault.kind]) if fault.kind in odd else None
 
@@ -60,7 +60,7 @@ def _shelve(world: World, prediction: Prediction, index: int, picture: Picture) 
             expires_at=prediction.end + prediction.retention,
         )
     )
-    return world.delivery_url + path
+    return world.output_url(path)
 
 
 def _file_name(prediction: Prediction, index: int, picture: Picture) -> str:

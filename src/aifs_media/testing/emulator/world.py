@@ -32,6 +32,7 @@ class Switches:
             answers 402.
         openai_credit: USD left at OpenAI; 0 or less answers 429 `insufficient_quota`.
         openai_verified: Whether OpenAI has verified the organization; without it, creates answer 403.
+        url_query: What stands behind the question mark of every output's URL, as a signature would; empty for none.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -48,6 +49,7 @@ class Switches:
     stability_credits: float = 1000.0
     openai_credit: float = 100.0
     openai_verified: bool = True
+    url_query: str = ""
     refuse_leaked_key: bool = False
 
 
@@ -72,3 +74,8 @@ class World:
     def __post_init__(self) -> None:
         """Open the books on the world's clock."""
         self.books = BookKeeper(self.clock)
+
+    def output_url(self, path: str, query: str = "") -> str:
+        """Return the address of a file on the delivery host."""
+        queries = "&".join(filter(None, (query, self.switches.url_query)))
+        return f"{self.delivery_url}{path}?{queries}" if queries else f"{self.delivery_url}{path}"

@@ -1,0 +1,221 @@
+"""The protections of the library, each with the text that takes it away and the tests that must notice.
+
+Here are those around the create and the row; those of the bytes and of what is told are in `mutants_of_media.py`. `mutation.py`
+runs them. `old` must be in the file exactly once, so that a protection that was rewritten cannot be left out in
+silence: change the entry with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One protection less: in `file` below src/aifs_media, `old` becomes `new`; `tests` are names as pytest knows them."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS = (
+    f"tests/generator/test_{name}.py"
+    for name in ("faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals")
+)
+DOWNLOAD, GUARD, SECRETS = (f"tests/test_{name}.py" for name in ("download", "urlguard", "secrets"))
+REPLICATE, LEDGERS = "tests/providers/test_replicate_provider.py", "tests/ledger/test_contract.py"
+
+
+def _ledger(test: str, kind: str) -> tuple[str, ...]:
+    return tuple(f"{LEDGERS}::{test}[{loop}-{kind}]" for loop in ("asyncio", "trio"))
+
+
+NEVER_TWICE = (
+    Mutant(
+        "the intent is on disk before the create leaves",
+        "_submit.py",
+        'await row.change(stage="intent", attempts=(*row.job.attempts, attempt))',
+        'row.job = row.job.model_copy(update={"stage": "intent", "attempts": (*row.job.attempts, attempt)})',
+        (f"{UNPAID}::test_the_intent_is_recorded_before_the_create_leaves",),
+    ),
+    Mutant(
+        "a lost answer is reconciled, not sent again",
+        "_submit.py",
+        "state = await reconcile(row, provider=provider, ledger=ledger, reason=lost.reason, deadline=deadline)",
+        "state = None",
+        (f"{FAULTS}::test_a_lost_answer_is_found_by_our_seed", f"{FAULTS}::test_a_lost_answer_on_poe_is_uncertain"),
+    ),
+    Mutant(
+        "an answer without sense is no refusal",
+        "_submit.py",
+        "if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):",
+        "if not error.maybe_billed:",
+        (f"{STRANGERS}::test_an_answer_without_sense_is_no_refusal",),
+    ),
+    Mutant(
+        "whatever an adapter raises is a lost answer",
+        "_submit.py",
+        'await _note_attempt(row, "unknown", outcome="unknown", reason=type(error).__name__)\n        raise _AnswerLostError',
+        'await _note_attempt(row, "new", outcome="not_accepted", reason=type(error).__name__)\n        raise MediaError',
+        (f"{UNPAID}::test_whatever_an_adapter_raises_is_a_lost_answer",),
+    ),
+    Mutant(
+        "a worker whose lease is lost sends nothing",
+        "_submit.py",
+        "if row.lease_lost:\n        raise StaleJobError",
+        "if False:\n        raise StaleJobError",
+        (f"{UNPAID}::test_a_worker_whose_lease_is_lost_sends_nothing",),
+    ),
+    Mutant(
+        "an intent that is too old is not sent",
+        "_submit.py",
+        "if row.clock.now() > row.job.attempts[-1].send_by:",
+        "if False:",
+        (f"{UNPAID}::test_an_intent_that_is_too_old_is_not_sent",),
+    ),
+    Mutant(
+        "a create in flight is shielded",
+        "_shield.py",
+        "shield = anyio.CancelScope(shield=True)",
+        "shield = anyio.CancelScope()",
+        (f"{FAULTS}::test_a_task_cancelled_during_a_held_create_keeps_the_asset",),
+    ),
+    Mutant(
+        "a create that was cut off is recorded as unknown",
+        "_submit.py",
+        'await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))',
+        'await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "new", outcome="not_accepted", reason="cancelled"))',
+        (f"{FAULTS}::test_a_held_create_ends_with_its_callers_patience",),
+    ),
+    Mutant(
+        "a lost create is absent only when it must have shown up",
+        "_reconcile.py",
+        "if found is not None and began >= visible_by:",
+        "if found is not None:",
+        (f"{FAULTS}::test_a_lost_answer_before_anything_was_accepted_is_uncertain",),
+    ),
+    Mutant(
+        "an incomplete look proves nothing",
+        "_reconcile.py",
+        'extra=row.fields("reconcile"))\n        return None',
+        'extra=row.fields("reconcile"))\n        return []',
+        (f"{RECOVERY}::test_a_list_that_cannot_be_read_proves_nothing",),
+    ),
+    Mutant(
+        "past the provider's window nothing is sent again",
+        "_reconcile.py",
+        "if began > forgotten_at:",
+        "if False:",
+        (f"{RECOVERY}::test_past_the_window_it_stays_uncertain",),
+    ),
+    Mutant(
+        "what another row holds is not adopted",
+        "_reconcile.py",
+        "return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]",
+        "return list(found)",
+        (f"{UNPAID}::test_what_another_row_holds_is_not_adopted",),
+    ),
+    Mutant(
+        "only a seed of our own is a fingerprint",
+        "_reconcile.py",
+        "if not row.job.seed_is_ours:",
+        "if False:",
+        (f"{FAULTS}::test_a_lost_answer_with_the_callers_seed_is_uncertain",),
+    ),
+    Mutant(
+        "a second payment is accepted a bounded number of times",
+        "_reconcile.py",
+        'if row.job.on_unknown == "retry" and lost < ATTEMPTS:',
+        'if row.job.on_unknown == "retry":',
+        (f"{STRANGERS}::test_retry_is_bounded_for_the_life_of_a_job",),
+    ),
+    Mutant(
+        "a create that broke off may be billed",
+        "_http.py",
+        "maybe_billed=costs,\n            ) from _without_request(error)",
+        "maybe_billed=False,\n            ) from _without_request(error)",
+        (f"{FAULTS}::test_a_lost_answer_is_found_by_our_seed", f"{FAULTS}::test_a_lost_answer_on_poe_is_uncertain"),
+    ),
+    Mutant(
+        "a create that was answered with 5xx may be billed",
+        "toolkit.py",
+        "accepted = (answer.status >= 500 and answer.status not in self.refusal_statuses) or answer.status < 400",
+        "accepted = answer.status < 400",
+        (f"{REPLICATE}::test_refused_creates",),
+    ),
+    Mutant(
+        "a create that was redirected may be billed",
+        "toolkit.py",
+        "accepted = (answer.status >= 500 and answer.status not in self.refusal_statuses) or answer.status < 400",
+        "accepted = answer.status >= 500 and answer.status not in self.refusal_statuses",
+        (f"{REPLICATE}::test_a_create_without_a_usable_answer_may_be_billed",),
+    ),
+    Mutant(
+        "creates go out on fresh connections",
+        "_http.py",
+        "max_keepalive_connections=number if keep_alive else 0",
+        "max_keepalive_connections=number",
+        (f"{UNPAID}::test_creates_go_out_on_fresh_connections",),
+    ),
+    Mutant(
+        "the same job id joins",
+        "_pipeline.py",
+        'if row.job.stage == "new":\n            state = await self._submit(deadline)',
+        'if row.job.stage in {"new", "submitted"}:\n            state = await self._submit(deadline)',
+        (f"{MEDIA}::test_a_job_goes_on_from_its_json",),
+    ),
+    Mutant(
+        "the same id with another request is refused",
+        "_jobs.py",
+        "if kept is not job and identity(kept.request) != identity(job.request):",
+        "if False:",
+        (f"{REFUSALS}::test_another_request_for_the_same_id",),
+    ),
+)  # fmt: skip
+
+FENCES = (
+    Mutant(
+        "fences in memory",
+        "ledger/memory.py",
+        " or fence not in {None, row.fence}:",
+        ":",
+        _ledger("test_leases_exclude_and_fences_grow", "memory"),
+    ),
+    Mutant(
+        "fences in SQLite",
+        "ledger/_sqlite_rows.py",
+        "            and (:fence is null or lease_fence = :fence)\n",
+        "",
+        _ledger("test_leases_exclude_and_fences_grow", "sqlite"),
+    ),
+    Mutant(
+        "versions in memory",
+        "ledger/memory.py",
+        "row.job.version != expected_version or ",
+        "",
+        _ledger("test_updates_build_on_a_version", "memory"),
+    ),
+    Mutant(
+        "versions in SQLite",
+        "ledger/_sqlite_rows.py",
+        "and version = :expected_version\n",
+        "and :expected_version >= 0\n",
+        _ledger("test_updates_build_on_a_version", "sqlite"),
+    ),
+    Mutant(
+        "one row holds a ref, in memory",
+        "ledger/memory.py",
+        "if holder != key:",
+        "if False:",
+        _ledger("test_one_row_holds_a_ref", "memory"),
+    ),
+    Mutant(
+        "work ends when the lease is lost",
+        "_turns.py",
+        "row.lease_lost = True\n                    group.cancel_scope.cancel()\n                except",
+        "pass\n                except",
+        (f"{UNPAID}::test_a_lost_lease_ends_the_work",),
+    ),
+)  # fmt: skip

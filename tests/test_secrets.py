@@ -1,0 +1,113 @@
+"""What must not be told is not told, whoever asks: texts from outside, settings, and errors with all that hangs on them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aifs_media import _registry
+from aifs_media._registry import make_ledger, make_plugin_storage
+from aifs_media._secrets import Secret, redact, without_query
+from aifs_media.errors import ConfigurationError, PluginError
+from aifs_media.settings import Settings
+from aifs_media.storage.s3 import S3Storage
+from aifs_media.toolkit import HttpProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = "canary-key-3f9a61"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("see https://a.test/b?X-Amz-Signature=canary now", "see https://a.test/b now"),
+        ("see HTTPS://a.test/b#canary.", "see HTTPS://a.test/b"),
+        ('{"url": "https:\\/\\/a.test\\/b?sig=canary"}', '{"url": "https:\\/\\/a.test\\/b"}'),
+        ("at https://user:canary@a.test/b", "at https://a.test/b"),
+        ("at postgresql://user:can@ary@db.test/b", "at postgresql://db.test/b"),
+        ("GET /b?a=canary&amp;sig=canary HTTP/1.1", "GET /b?a=***&amp;sig=*** HTTP/1.1"),
+        (f"the key {KEY} is wrong", "the key *** is wrong"),
+        (f"the key {KEY[:6]}\x00\u200b{KEY[6:]} is wrong", "the key *** is wrong"),
+        ("\x1b[31mred\x07\u202e", "[31mred"),
+        ("a line\nand 50 % of 3 & 4? yes = no", "a line\nand 50 % of 3 & 4? yes = no"),
+    ],
+)
+def test_texts_from_outside_are_told_without_secrets(text: str, left: str) -> None:
+    """Queries, users, keys and what a terminal would obey are left out; the rest stays as it is."""
+    assert redact(text, Secret(KEY)) == left
+
+
+def test_a_key_is_also_found_as_urls_write_it() -> None:
+    """A vendor that repeats the key in a URL encodes it."""
+    assert redact("no such page: /keys/canary%2Fkey%3D0", Secret("canary/key=0")) == "no such page: /keys/***"
+
+
+def test_a_url_is_told_without_what_signs_it() -> None:
+    """Of one that makes no sense nothing is told."""
+    assert without_query("https://me:canary@a.test/b?canary#canary") == "https://a.test/b"
+    assert "canary" not in without_query("https://[canary/b?canary")
+
+
+def test_a_secret_shows_itself_to_nobody() -> None:
+    """Neither as text nor as a copy that could be written somewhere."""
+    secret = Secret(KEY)
+    assert KEY not in f"{secret} {secret!r} {secret:} {[secret]}"
+    for leave in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            leave(secret)
+
+
+class Vendor(HttpProvider):
+    """Any provider."""
+
+    name = "vendor"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:canary@a.test/v1", "https://a.test/v1?key=canary", "http://me:canary@a.test"]
+)
+def test_a_base_url_with_a_key_in_it_is_refused(url: str) -> None:
+    """It would be in every error and log record; the refusal does not repeat it."""
+    with pytest.raises(ConfigurationError, match="a user, a query or a fragment") as refused:
+        Vendor(base_url=url)
+    assert "canary" not in str(refused.value)
+
+
+def test_settings_are_shown_without_users_of_addresses() -> None:
+    """Nor is any key shown."""
+    shown = repr(Settings.from_env({"POE_API_URL": "https://me:canary@a.test/v1", "POE_API_KEY": KEY}))
+    assert "canary" not in shown
+    assert "https://a.test/v1" in shown
+
+
+def test_addresses_that_make_no_sense_are_refused_without_their_passwords() -> None:
+    """A slip in an address must not bring its password into a log."""
+    for name in ("me:canary@db.test/media", "postgresql:/me:canary@db.test/media"):
+        with pytest.raises(ConfigurationError) as refused:
+            make_ledger(Settings.from_env({"MEDIA_LEDGER": name}))
+        assert "canary" not in str(refused.value)
+    for fields in ({"endpoint": "https://me:canary@s3.test"}, {"public_url": "ftp://me:canary@a.test"}):
+        with pytest.raises(ConfigurationError) as refused:
+            S3Storage(bucket="b", region="eu-west-1", access_key_id="k", secret_access_key=KEY, **fields)
+        assert "canary" not in str(refused.value)
+
+
+def build(environ: Mapping[str, str]) -> object:
+    """Be a plugin that repeats what it was given, as errors of a validation do."""
+    raise ValueError(f"input_value={environ['ACME_API_KEY']!r}")
+
+
+def test_a_plugin_that_repeats_its_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is passed on without it."""
+    point = EntryPoint("acme", f"{__name__}:build", _registry.STORAGES_GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda _: build)
+    monkeypatch.setattr(_registry, "entry_points", lambda _: {"acme": point})
+    with pytest.raises(PluginError, match=r"ValueError: input_value='\*\*\*'") as broken:
+        make_plugin_storage("acme", Settings.from_env({"ACME_API_KEY": KEY}))
+    assert KEY not in str(broken.value)
