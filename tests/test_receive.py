@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aifs_media._receive import receive
-from aifs_media._wakeups import Wakeups
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.records import Attempt, Job, MediaRequest, Pending, WebhookNote
 
@@ -62,7 +61,7 @@ async def test_a_ref_may_be_an_object(told: JsonValue, warned: object, caplog: p
     await ledger.create_or_load(job)
     provider = Queue(WebhookNote(delivery_id="d", ref=told, job="/one"))
     with caplog.at_level(logging.INFO):
-        assert await receive(provider, ledger=ledger, wakeups=Wakeups(), headers={}, body=b"")
+        assert await receive(provider, ledger=ledger, headers={}, body=b"")
     assert ("the job is" in caplog.text) is warned
     kept = await ledger.load("one")
     assert kept is not None
