@@ -172,8 +172,9 @@ class _Inputs:
 
     def spelled_size(self, size: Size) -> JsonValue:
         """Return a size as the model takes it: as an object with width and height, or as text."""
-        schema = self.schema(self.capability.names["size"])
-        return {"width": size.width, "height": size.height} if schema.get("type") == "object" else str(size)
+        kind = self.schema(self.capability.names["size"]).get("type")
+        as_object = kind == "object" or (isinstance(kind, list) and "object" in kind)
+        return {"width": size.width, "height": size.height} if as_object else str(size)
 
     def put_ratio(self, ratio: str) -> None:
         if "aspect_ratio" in self.capability.names:
@@ -185,6 +186,10 @@ class _Inputs:
             if fitting:
                 self.put("size", fitting[0])
                 self.size = Size.parse(fitting[0])
+                return
+            if (size := self.capability.sizes.get(ratio)) is not None:
+                self.put("size", self.spelled_size(size))
+                self.size = size
                 return
         hint = "Give size='WIDTHxHEIGHT' instead." if "width" in self.capability.names else ""
         raise self.refusal("aspect_ratio", f"{self.model!r} does not take aspect_ratio {ratio!r}.", hint=hint)

@@ -48,7 +48,7 @@ def utc_now() -> datetime:
 
 # -- money -------------------------------------------------------------------------------------------------------------
 
-CostBasis = Literal["image", "video", "video_second", "gpu_second", "points", "credits", "unknown"]
+CostBasis = Literal["image", "megapixel", "video", "video_second", "gpu_second", "points", "credits", "unknown"]
 
 
 class Cost(Record):
