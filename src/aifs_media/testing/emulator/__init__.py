@@ -1,4 +1,4 @@
-"""Replicate, Poe and Stability AI as one real HTTP server on loopback, for tests and for a first try without an account.
+"""The providers as one real HTTP server on loopback, for tests and for a first try without an account.
 
 It makes pictures and films of the prompts, keeps books of what it would have billed, lives on a clock that tests move,
 and fails on command. It is written from the vendors' documents and from recorded answers, and shares neither code nor

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 
 from aifs_media.testing.emulator.delivery import DeliveryService
+from aifs_media.testing.emulator.fal import FalService
+from aifs_media.testing.emulator.fal_webhooks import FalWebhooks
 from aifs_media.testing.emulator.faults import Fault
 from aifs_media.testing.emulator.poe import PoeService
 from aifs_media.testing.emulator.poe_videos import PoeVideos
@@ -48,6 +50,7 @@ class Application:
             *RunwayService(world, runway_uploads).routes(),
             *runway_uploads.routes(),
             *StabilityService(world).routes(),
+            *FalService(world, FalWebhooks(world)).routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REPLICATE_TOKEN = "r8_emulated0000000000000000000000000000"  # noqa: S105 - opens nothing but the emulator
 POE_KEY = "poe-emulated-0000000000000000000000000000"
 RUNWAY_KEY = "key_" + "0" * 128
+FAL_KEY = "00000000-0000-0000-0000-000000000000:emulated"
 
 
 class Emulator:
@@ -36,6 +37,7 @@ class Emulator:
         poe_url: Poe's base URL, `…/poe/v1`.
         runway_url: Runway's base URL, `…/runway`.
         stability_url: Stability AI's base URL, `…/stability`.
+        fal_url: The base URL of fal's queue, `…/fal`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -52,6 +54,7 @@ class Emulator:
         replicate_token: str = REPLICATE_TOKEN,
         poe_key: str = POE_KEY,
         runway_key: str = RUNWAY_KEY,
+        fal_key: str = FAL_KEY,
     ) -> None:
         """Describe an emulator; nothing listens before `start` or `with`.
 
@@ -66,6 +69,7 @@ class Emulator:
             replicate_token: The only token the emulated Replicate accepts.
             poe_key: The only key the emulated Poe accepts.
             runway_key: The only key the emulated Runway accepts.
+            fal_key: The only key the emulated fal accepts.
         """
         self.switches = Switches(
             latency=latency,
@@ -74,7 +78,9 @@ class Emulator:
             refuse_leaked_key=refuse_leaked_key,
         )
         self._ports = (port, delivery_port)
-        self._world = World(replicate_token, poe_key, runway_key, base_url="", delivery_url="", switches=self.switches)
+        self._world = World(
+            replicate_token, poe_key, runway_key, fal_key, base_url="", delivery_url="", switches=self.switches
+        )
         self._server: ServerThread | None = None
 
     def start(self) -> Self:
@@ -141,6 +147,11 @@ class Emulator:
         return f"{self.base_url}/stability"
 
     @property
+    def fal_url(self) -> str:
+        """Return the base URL of the emulated queue of fal."""
+        return f"{self.base_url}/fal"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -166,7 +177,11 @@ class Emulator:
             "RUNWAYML_API_SECRET": self._world.runway_key,
             "STABILITY_BASE_URL": self.stability_url,
             "STABILITY_API_KEY": self._world.stability_key,
+            "FAL_BASE_URL": self.fal_url,
+            "FAL_KEY": self._world.fal_key,
+            "FAL_WEBHOOK_KEYS_URL": f"{self.fal_url}/.well-known/jwks.json",
             "REPLICATE_DELIVERY_HOSTS": delivery,
+            "FAL_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "RUNWAY_DELIVERY_HOSTS": delivery,
             "MEDIA_TRUSTED_HOSTS": f"{origin},{delivery}",

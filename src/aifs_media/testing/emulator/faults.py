@@ -24,7 +24,7 @@ After the work, which is in the books:
 
 In how a generation ends:
     failed              with the error `text`
-    moderated           refused for what it would show
+    moderated           refused for what it would show; at fal with the text "nsfw", `count` images come out black
     aborted             ended before it ran
     slow                it takes `seconds` of the emulator's clock
     text_only           `text` where media should be
@@ -75,6 +75,12 @@ Route = Literal[
     "runway.upload",
     "stability.generate",
     "stability.balance",
+    "fal.create",
+    "fal.status",
+    "fal.result",
+    "fal.cancel",
+    "fal.keys",
+    "fal.webhook",
     "delivery.get",
     "delivery.upload",
 ]
@@ -125,9 +131,10 @@ _CREATES = frozenset(
         "poe.videos.create",
         "runway.create",
         "stability.generate",
+        "fal.create",
     }
 )
-_ANSWERS = frozenset({"replicate.create", "poe.chat"})
+_ANSWERS = frozenset({"replicate.create", "poe.chat", "fal.create"})
 _OUTPUTS = _ANSWERS | {"runway.create"}
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
 _ONLY_AT: dict[str, frozenset[str]] = {
@@ -135,15 +142,15 @@ _ONLY_AT: dict[str, frozenset[str]] = {
     "failed": _CREATES,
     "moderated": _CREATES,
     "slow": _CREATES,
-    "aborted": frozenset({"replicate.create", "runway.create"}),
-    "data_uri": frozenset({"replicate.create"}),
+    "aborted": frozenset({"replicate.create", "fal.create", "runway.create"}),
+    "data_uri": frozenset({"replicate.create", "fal.create"}),
     "text_only": _ANSWERS,
     "null_output": _OUTPUTS,
     "empty_output": _OUTPUTS | {"stability.generate"},
     "partial_output": _OUTPUTS,
     "foreign_output": _OUTPUTS,
     "big_output": _OUTPUTS,
-    "duplicate": frozenset({"replicate.webhook"}),
+    "duplicate": frozenset({"replicate.webhook", "fal.webhook"}),
     "lag": frozenset({"replicate.list"}),
 }
 

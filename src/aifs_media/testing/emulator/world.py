@@ -30,6 +30,7 @@ class Switches:
         runway_concurrency: How many tasks of one model run at a time at Runway; more are throttled.
         stability_credits: Stability AI's credits bought. The balance is this less what was spent; less than a picture costs
             answers 402.
+        fal_credit: USD left at fal. 0 or less answers creates with 403.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -45,6 +46,7 @@ class Switches:
     runway_concurrency: int = 2
     stability_credits: float = 1000.0
     refuse_leaked_key: bool = False
+    fal_credit: float = 100.0
 
 
 @dataclass
@@ -54,6 +56,7 @@ class World:
     replicate_token: str = field(repr=False)
     poe_key: str = field(repr=False)
     runway_key: str = field(repr=False)
+    fal_key: str = field(repr=False)
     base_url: str
     delivery_url: str
     switches: Switches
