@@ -102,11 +102,12 @@ def minimum(session: nox.Session) -> None:
         nox.param("openai", "openai>=3.50", id="openai"),
         nox.param("runway", "runwayml>=5.24", id="runway"),
         nox.param("openai_images", "openai>=3.50", id="openai-images"),
+        nox.param("fal", "fal-client==1.0.3", id="fal"),
     ],
 )
 def clients(session: nox.Session, client: str, requirement: str) -> None:
     """Drive the emulator with the vendors' official clients, unchanged."""
-    session.install("-e", ".[emulator]", requirement, "pytest", "pytest-timeout")
+    session.install("-e", ".[emulator]", requirement, "pytest", "pytest-timeout", "trustme")
     session.run(
         "python",
         "-m",

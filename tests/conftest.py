@@ -20,6 +20,7 @@ SETTINGS_PREFIXES = (
     "AIFS_",
     "AWS_",
     "CLOUDFLARE_",
+    "FAL_",
     "IMAGE_",
     "MEDIA_",
     "OPENAI_",

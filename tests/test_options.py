@@ -215,6 +215,20 @@ def test_sizes_in_other_spellings() -> None:
     assert model_inputs(ask(SIZE_PAIRS), SIZE_PAIRS).size == Size(width=1280, height=720)
     with pytest.raises(UnsupportedOptionError, match="1280:720"):
         model_inputs(ask(SIZE_PAIRS, size=Size(width=16, height=9)), SIZE_PAIRS)
+    # A model that takes presets by name as well still gets pixels, and a ratio becomes the size that the data name for it.
+    both = SIZE_OBJECT.model_copy(
+        update={
+            "inputs": {"prompt": {"type": "string"}, "image_size": {"type": ["object", "string"]}},
+            "sizes": {"16:9": Size(width=1024, height=576)},
+        }
+    )
+    for fields in ({"size": Size(width=1024, height=576)}, {"aspect_ratio": "16:9"}):
+        inputs = model_inputs(ask(both, **fields), both)
+        assert inputs.values["image_size"] == {"width": 1024, "height": 576}
+        assert inputs.size == Size(width=1024, height=576)
+    assert model_inputs(ask(both, options={"image_size": "square_hd"}), both).values["image_size"] == "square_hd"
+    with pytest.raises(UnsupportedOptionError):
+        model_inputs(ask(both, aspect_ratio="5:4"), both)
     wide = model_inputs(ask(SIZE_OBJECT, size=Size(width=640, height=480)), SIZE_OBJECT)
     assert wide.values["image_size"] == {"width": 640, "height": 480}
     assert model_inputs(ask(SIZE_OBJECT), SIZE_OBJECT).size == Size(width=1024, height=768)

@@ -58,4 +58,6 @@ def expected_cost(provider: str, capability: Capability, wanted: Wanted) -> Cost
         inputs = model_inputs(request, capability, check=False)
     except UnsupportedOptionError:
         return None
-    return priced(capability.price, kind=capability.kind, outputs=1, seconds=inputs.duration)
+    pixels = [inputs.size.width * inputs.size.height] if inputs.size is not None else []
+    price = capability.price_for(inputs.values)
+    return priced(price, kind=capability.kind, outputs=1, seconds=inputs.duration, pixels=pixels)

@@ -280,7 +280,8 @@ class Collector:
 def estimate(job: Job) -> Cost:
     """Return what the job probably cost, from the published price; unknown where nothing published fits."""
     seconds = math.fsum(asset.duration or 0.0 for asset in job.assets)
-    return priced(job.price, kind=job.request.kind, outputs=len(job.parts), seconds=seconds)
+    pixels = [(asset.width or 0) * (asset.height or 0) for asset in job.assets]
+    return priced(job.price, kind=job.request.kind, outputs=len(job.parts), seconds=seconds, pixels=pixels)
 
 
 def _stem(job: Job, index: int) -> str:

@@ -122,7 +122,7 @@ async def _draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOp
         object_stems=stems,
         image_input=capability.names.get("image", "") if image is not None else "",
         image_in_list=image is not None and _takes_list(capability),
-        price=capability.price,
+        price=capability.price_for(chosen.inputs.values),
         expected_size=chosen.inputs.size,
         expected_duration=chosen.inputs.duration,
         expected_fps=chosen.inputs.fps,

@@ -48,7 +48,7 @@ READ_TIMEOUT = 30.0
 TEXT_IN_ERRORS = 500
 REQUEST_ID_LENGTH = 200
 
-REQUEST_ID_HEADERS = ("x-request-id", "cf-ray", "request-id")
+REQUEST_ID_HEADERS = ("x-request-id", "x-fal-request-id", "cf-ray", "request-id")
 EMULATED_HEADER = "x-emulated-by"
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
@@ -215,13 +215,14 @@ class HttpClient:
         )
 
     def url(self, path: str) -> str:
-        """Return the full URL of a path; an absolute URL must have the configured origin.
+        """Return the full URL of a path, which begins with a slash; an absolute URL must have the configured origin.
 
         Raises:
             UnsafeURLError: the URL points elsewhere, so that the key must not go there.
         """
-        if not path.startswith(("http://", "https://")):
+        if path.startswith("/"):
             return f"{self.base_url}{path}"
+        # Without a slash in front, ".example.com" behind the base URL would be another host.
         if urlsplit(path)[:2] != urlsplit(self.base_url)[:2]:
             raise UnsafeURLError(
                 f"{without_query(path)!r} is not at {self.provider!r}'s configured address.",

@@ -174,8 +174,9 @@ class _Inputs:
 
     def spelled_size(self, size: Size) -> JsonValue:
         """Return a size as the model takes it: as an object with width and height, or as text."""
-        schema = self.schema(self.capability.names["size"])
-        return {"width": size.width, "height": size.height} if schema.get("type") == "object" else str(size)
+        kind = self.schema(self.capability.names["size"]).get("type")
+        as_object = kind == "object" or (isinstance(kind, list) and "object" in kind)
+        return {"width": size.width, "height": size.height} if as_object else str(size)
 
     def put_ratio(self, ratio: str) -> None:
         if "aspect_ratio" in self.capability.names:

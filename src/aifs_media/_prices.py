@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aifs_media.records import Cost
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aifs_media.records import Kind, Price
 
 
-def priced(price: Price | None, *, kind: Kind, outputs: int, seconds: float | None) -> Cost:
+MEGAPIXEL = 1024 * 1024
+
+
+def priced(price: Price | None, *, kind: Kind, outputs: int, seconds: float | None, pixels: Sequence[int] = ()) -> Cost:
     """Return what so many outputs cost by a published price; unknown where none fits.
 
     Args:
@@ -19,12 +25,15 @@ def priced(price: Price | None, *, kind: Kind, outputs: int, seconds: float | No
         kind: what it makes.
         outputs: how many.
         seconds: of video in all; None where that is not known.
+        pixels: of each output, where that is known.
     """
     quantity: float | None = None
     if price is not None and price.per == kind:
         quantity = outputs
     elif price is not None and price.per == "video_second":
         quantity = seconds
+    elif price is not None and price.per == "megapixel" and all(pixels):
+        quantity = sum(math.ceil(number / MEGAPIXEL) for number in pixels)
     if price is None or not quantity:
         return Cost()
     return Cost(

@@ -12,6 +12,8 @@ from aifs_media.protocols import WebhookVerifier, role
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import JsonValue
+
     from aifs_media.protocols import Ledger, MediaProvider
     from aifs_media.records import Job, WebhookNote
 
@@ -76,5 +78,10 @@ def _log(job: Job, told: Job | None, note: WebhookNote) -> None:
     }  # fmt: skip
     if told is not None:
         log.info("accepted, ref %s, told by a webhook", note.ref, extra=fields)
-    elif job.ref is not None and job.ref != note.ref:
+    elif job.ref is not None and _id(job.ref) != _id(note.ref):
         log.warning("a webhook tells of %s, and the job is %s at the provider", note.ref, job.ref, extra=fields)
+
+
+def _id(ref: JsonValue) -> JsonValue:
+    """Return what a webhook names a job by: of a ref that is an object, its `id`."""
+    return ref.get("id", ref) if isinstance(ref, dict) else ref

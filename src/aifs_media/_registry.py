@@ -28,6 +28,7 @@ BUILT_IN_PROVIDERS: dict[str, str] = {
     "openai-compatible": "aifs_media.providers.openai_compatible:OpenAICompatibleProvider",
     "runway": "aifs_media.providers.runway:RunwayProvider",
     "stability": "aifs_media.providers.stability:StabilityProvider",
+    "fal": "aifs_media.providers.fal:FalProvider",
 }
 BUILT_IN_STORAGES = ("local", "memory", "r2", "s3")
 

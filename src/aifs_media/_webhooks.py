@@ -93,17 +93,10 @@ def signed_note(headers: Mapping[str, str], body: bytes, *, now: datetime) -> Si
     Raises:
         WebhookRefusedError: it is too large or too old, or a header is missing, doubled or malformed.
     """
-    if len(body) > BODY_LIMIT:
-        raise _refused(f"its body has {len(body)} bytes, and {BODY_LIMIT} are the most that is taken")
-    delivery_id = _header(headers, ID_HEADER)
-    if not _ID.fullmatch(delivery_id):
-        raise _refused(f"its {ID_HEADER!r} is malformed")
-    timestamp = _header(headers, TIMESTAMP_HEADER)
-    if not _TIMESTAMP.fullmatch(timestamp):
-        raise _refused(f"its {TIMESTAMP_HEADER!r} is malformed")
-    if abs(int(timestamp) - now.timestamp()) > TOLERANCE:
-        raise _refused(f"it was sent more than {TOLERANCE:g} s ago, or the clocks differ by as much")
-    signatures = _signatures(_header(headers, SIGNATURE_HEADER))
+    check_size(body)
+    delivery_id = only_header(headers, ID_HEADER, _ID)
+    timestamp = recent_timestamp(headers, TIMESTAMP_HEADER, now=now)
+    signatures = _signatures(only_header(headers, SIGNATURE_HEADER))
     return SignedNote(delivery_id, _content(delivery_id, timestamp, body), signatures)
 
 
@@ -136,7 +129,7 @@ def verify(headers: Mapping[str, str], body: bytes, *, secrets: Iterable[str], n
 
 def wrong_signature() -> WebhookRefusedError:
     """Return the error of a webhook whose signature was made with no secret that is known."""
-    return _refused(
+    return refused(
         "its signature is wrong",
         hint="If it was sent by the provider, the secret is another account's, or something in between changed the body.",
     )
@@ -150,11 +143,28 @@ def _digest(key: bytes, content: bytes) -> bytes:
     return hmac.digest(key, content, "sha256")
 
 
-def _header(headers: Mapping[str, str], wanted: str) -> str:
+def check_size(body: bytes) -> None:
+    """Refuse a body that is too large to compute anything on it. Raises WebhookRefusedError."""
+    if len(body) > BODY_LIMIT:
+        raise refused(f"its body has {len(body)} bytes, and {BODY_LIMIT} are the most that is taken")
+
+
+def only_header(headers: Mapping[str, str], wanted: str, form: re.Pattern[str] | None = None) -> str:
+    """Return the value of a header by its lower-case name. Raises WebhookRefusedError unless there is one, of that form."""
     values = [value for name, value in headers.items() if name.lower() == wanted]
     if len(values) != 1:
-        raise _refused(f"it has {len(values)} headers {wanted!r} instead of one")
+        raise refused(f"it has {len(values)} headers {wanted!r} instead of one")
+    if form is not None and not form.fullmatch(values[0]):
+        raise refused(f"its {wanted!r} is malformed")
     return values[0]
+
+
+def recent_timestamp(headers: Mapping[str, str], wanted: str, *, now: datetime) -> str:
+    """Return a header that holds seconds since 1970 near to now. Raises WebhookRefusedError."""
+    timestamp = only_header(headers, wanted, _TIMESTAMP)
+    if abs(int(timestamp) - now.timestamp()) > TOLERANCE:
+        raise refused(f"it was sent more than {TOLERANCE:g} s ago, or the clocks differ by as much")
+    return timestamp
 
 
 def _signatures(text: str) -> tuple[bytes, ...]:
@@ -169,9 +179,10 @@ def _signatures(text: str) -> tuple[bytes, ...]:
         except ValueError:
             continue
     if not found:
-        raise _refused(f"its {SIGNATURE_HEADER!r} holds no readable signature")
+        raise refused(f"its {SIGNATURE_HEADER!r} holds no readable signature")
     return tuple(found)
 
 
-def _refused(reason: str, *, hint: str = "") -> WebhookRefusedError:
+def refused(reason: str, *, hint: str = "") -> WebhookRefusedError:
+    """Return the error of a webhook that is not taken."""
     return WebhookRefusedError(f"A webhook was refused: {reason}.", hint=hint)

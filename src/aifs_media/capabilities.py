@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
 
 from aifs_media._record import Kind, Record, Size
 
-PriceUnit = Literal["image", "video", "video_second", "gpu_second"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PriceUnit = Literal["image", "megapixel", "video", "video_second", "gpu_second"]
 
 
 class Price(Record):
-    """What a model costs, as published: `amount` per `per`, with the source of the figure and its date."""
+    """What a model costs, as published: `amount` per `per`, with the source of the figure and its date.
+
+    A megapixel is 1024 x 1024 pixels, and each image is rounded up to whole ones. `only_with` are the model's own inputs and
+    their values where the price holds for these alone, for example a resolution.
+    """
 
     amount: Decimal
     currency: str = "USD"
     per: PriceUnit
     source: str
     as_of: str
+    only_with: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Frames(Record):
@@ -108,3 +116,9 @@ class Capability(Record):
     find_window: float = 0
     find_lag: float = 0
     note: str = ""
+
+    def price_for(self, inputs: Mapping[str, JsonValue]) -> Price | None:
+        """Return the published price of a job with these of the model's own inputs, or None where another one holds."""
+        price = self.price
+        held = price is not None and all(inputs.get(name) == value for name, value in price.only_with.items())
+        return price if held else None

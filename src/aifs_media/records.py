@@ -50,7 +50,9 @@ def utc_now() -> datetime:
 
 # -- money -------------------------------------------------------------------------------------------------------------
 
-CostBasis = Literal["image", "video", "video_second", "gpu_second", "tokens", "points", "credits", "unknown"]
+CostBasis = Literal[
+    "image", "megapixel", "video", "video_second", "gpu_second", "tokens", "points", "credits", "unknown"
+]
 
 
 class Cost(Record):

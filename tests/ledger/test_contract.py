@@ -164,6 +164,16 @@ async def test_one_row_holds_a_ref(ledger: Ledger) -> None:
     assert await ledger.load("three") is None
 
 
+async def test_found_by_the_id_in_a_ref(ledger: Ledger) -> None:
+    """A webhook names nothing but the id of a handle that holds more; one job at the provider is recorded once all the same."""
+    ref = {"id": "r1", "status_url": "https://example.com/r1"}
+    kept = await ledger.create_or_load(job(attempts=(attempt(ref),)))
+    for known in (ref, "r1", {"id": "r1"}):
+        assert await ledger.find_by_ref("replicate", known) == kept
+    for other in ({"id": "r2"}, {"id": 1}, {"status_url": ref["status_url"]}, "r2"):
+        assert await ledger.find_by_ref("replicate", other) is None
+
+
 async def test_unfinished_jobs_by_urgency(ledger: Ledger) -> None:
     """Those that expire soonest, then the oldest; finished ones are not among them."""
     soon, later = BEGIN + timedelta(minutes=5), BEGIN + timedelta(minutes=50)

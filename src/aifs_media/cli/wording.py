@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
     from aifs_media.records import Asset, Cost, Price
 
-UNITS = {"image": "image", "video": "video", "video_second": "second of video", "gpu_second": "GPU second"}
+UNITS = {
+    "image": "image",
+    "megapixel": "megapixel",
+    "video": "video",
+    "video_second": "second of video",
+    "gpu_second": "GPU second",
+}
 
 
 def bytes_in_words(size: int) -> str:

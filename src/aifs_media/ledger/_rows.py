@@ -39,8 +39,12 @@ def urgency(job: Job) -> tuple[datetime, datetime, str, str]:
 def ref_key(ref: JsonValue) -> str:
     """Return a key that is equal for equal provider handles.
 
+    Handles that are objects are told apart by their `id`, which is all that a webhook names.
+
     A hash: a handle may be longer than an index takes, and may hold a signed URL that is wiped from the row in the end.
     """
+    if isinstance(ref, dict) and isinstance(ref.get("id"), str):
+        ref = ref["id"]
     text = json.dumps(ref, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

@@ -6,19 +6,16 @@ codes at replicate.com/docs, and recorded predictions, which hold less than the 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from aifs_media import _secrets
+from aifs_media._data_uris import inline_file
 from aifs_media.toolkit import (
     Cost,
     Failed,
-    InlineFile,
     JsonValue,
     Output,
     Pending,
@@ -46,7 +43,6 @@ _REFUSED_CONTENT = re.compile(r"NSFW|\bE005\b|flagged as sensitive", re.IGNORECA
 _WORTH_ANOTHER_JOB = re.compile(r"\bE1000\b|\bE6716\b|\(code: PA\)")
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 _LINK = re.compile(r"https?://\S+")
-_DATA_URI = re.compile(r"data:(?P<media_type>[^;,]*)(?:;[^;,]*)*?(?P<base64>;base64)?,(?P<data>.*)", re.DOTALL)
 
 
 def prediction_of(answer: Answer) -> Prediction:
@@ -159,7 +155,7 @@ def files_in(output: JsonValue, *, expires_at: datetime) -> Iterator[Output]:
     match output:
         case str() if _LINK.fullmatch(output):
             yield RemoteFile(url=output, expires_at=expires_at)
-        case str() if (file := _inline_file(output)) is not None:
+        case str() if (file := inline_file(output)) is not None:
             yield file
         case list():
             for member in output:
@@ -169,20 +165,6 @@ def files_in(output: JsonValue, *, expires_at: datetime) -> Iterator[Output]:
                 yield from files_in(member, expires_at=expires_at)
         case _:
             return
-
-
-def _inline_file(text: str) -> InlineFile | None:
-    """Return the file in a data URI; None where there is none, or its data are damaged."""
-    match = _DATA_URI.fullmatch(text)
-    if match is None:
-        return None
-    data = unquote_to_bytes(match["data"])
-    if match["base64"]:
-        try:
-            data = base64.b64decode(b"".join(data.split()), validate=True)
-        except binascii.Error:
-            return None
-    return InlineFile(data=data, media_type=match["media_type"]) if data else None
 
 
 def progress(logs: JsonValue) -> float | None:

@@ -12,6 +12,8 @@ from starlette.routing import BaseRoute, Route, Router
 
 from aifs_media.testing.emulator.compatible import CompatibleService
 from aifs_media.testing.emulator.delivery import DeliveryService
+from aifs_media.testing.emulator.fal import FalService
+from aifs_media.testing.emulator.fal_webhooks import FalWebhooks
 from aifs_media.testing.emulator.faults import Fault
 from aifs_media.testing.emulator.openai import OpenAIService
 from aifs_media.testing.emulator.poe import PoeService
@@ -52,6 +54,7 @@ class Application:
             *StabilityService(world).routes(),
             *OpenAIService(world).routes(),
             *CompatibleService(world).routes(),
+            *FalService(world, FalWebhooks(world)).routes(),
             *_own_doors(world),
         ]
         self._api: ASGIApp = Router(api, default=_not_found)

@@ -21,6 +21,7 @@ REPLICATE_TOKEN = "r8_emulated0000000000000000000000000000"  # noqa: S105 - open
 POE_KEY = "poe-emulated-0000000000000000000000000000"
 RUNWAY_KEY = "key_" + "0" * 128
 OPENAI_KEY = "sk-emulated-0000000000000000000000000000"
+FAL_KEY = "00000000-0000-0000-0000-000000000000:emulated"
 
 
 class Emulator:
@@ -39,6 +40,7 @@ class Emulator:
         stability_url: Stability AI's base URL, `…/stability`.
         openai_url: OpenAI's base URL, `…/openai/v1`.
         compatible_url: Base URL of a server that copies OpenAI's image API and needs no key, `…/compatible/v1`.
+        fal_url: The base URL of fal's queue, `…/fal`.
         delivery_url: The second listener, which hands out the files.
         switches: How the services behave; change any of it at any time.
     """
@@ -56,6 +58,7 @@ class Emulator:
         poe_key: str = POE_KEY,
         runway_key: str = RUNWAY_KEY,
         openai_key: str = OPENAI_KEY,
+        fal_key: str = FAL_KEY,
     ) -> None:
         """Describe an emulator; nothing listens before `start` or `with`.
 
@@ -71,6 +74,7 @@ class Emulator:
             poe_key: The only key the emulated Poe accepts.
             runway_key: The only key the emulated Runway accepts.
             openai_key: The only key the emulated OpenAI accepts.
+            fal_key: The only key the emulated fal accepts.
         """
         self.switches = Switches(
             latency=latency,
@@ -80,7 +84,14 @@ class Emulator:
         )
         self._ports = (port, delivery_port)
         self._world = World(
-            replicate_token, poe_key, runway_key, openai_key, base_url="", delivery_url="", switches=self.switches
+            replicate_token,
+            poe_key,
+            runway_key,
+            openai_key,
+            fal_key,
+            base_url="",
+            delivery_url="",
+            switches=self.switches,
         )
         self._server: ServerThread | None = None
 
@@ -158,6 +169,11 @@ class Emulator:
         return f"{self.base_url}/compatible/v1"
 
     @property
+    def fal_url(self) -> str:
+        """Return the base URL of the emulated queue of fal."""
+        return f"{self.base_url}/fal"
+
+    @property
     def clock(self) -> Clock:
         """Return the emulator's clock."""
         return self._world.clock
@@ -187,7 +203,11 @@ class Emulator:
             "OPENAI_API_KEY": self._world.openai_key,
             "OPENAI_COMPATIBLE_BASE_URL": self.compatible_url,
             "OPENAI_COMPATIBLE_DELIVERY_HOSTS": delivery,
+            "FAL_BASE_URL": self.fal_url,
+            "FAL_KEY": self._world.fal_key,
+            "FAL_WEBHOOK_KEYS_URL": f"{self.fal_url}/.well-known/jwks.json",
             "REPLICATE_DELIVERY_HOSTS": delivery,
+            "FAL_DELIVERY_HOSTS": delivery,
             "POE_DELIVERY_HOSTS": delivery,
             "RUNWAY_DELIVERY_HOSTS": delivery,
             "MEDIA_TRUSTED_HOSTS": f"{origin},{delivery}",

@@ -24,7 +24,8 @@ After the work, which is in the books:
 
 In how a generation ends:
     failed              with the error `text`
-    moderated           refused for what it would show; at OpenAI `text` "input" refuses the request itself
+    moderated           refused for what it would show; at OpenAI `text` "input" refuses the request itself, at fal with the
+                        text "nsfw" `count` images come out black
     aborted             ended before it ran
     slow                it takes `seconds` of the emulator's clock
     text_only           `text` where media should be
@@ -80,6 +81,12 @@ Route = Literal[
     "openai.models",
     "compatible.create",
     "compatible.models",
+    "fal.create",
+    "fal.status",
+    "fal.result",
+    "fal.cancel",
+    "fal.keys",
+    "fal.webhook",
     "delivery.get",
     "delivery.upload",
 ]
@@ -130,8 +137,9 @@ _CREATES = _IMAGES | {
     "poe.videos.create",
     "runway.create",
     "stability.generate",
+    "fal.create",
 }
-_ANSWERS = frozenset({"replicate.create", "poe.chat"})
+_ANSWERS = frozenset({"replicate.create", "poe.chat", "fal.create"})
 _OUTPUTS = _ANSWERS | {"runway.create"}
 # Kinds that need a route whose work knows them; every other kind strikes anywhere.
 _ONLY_AT: dict[str, frozenset[str]] = {
@@ -139,15 +147,15 @@ _ONLY_AT: dict[str, frozenset[str]] = {
     "failed": _CREATES,
     "moderated": _CREATES,
     "slow": _CREATES,
-    "aborted": frozenset({"replicate.create", "runway.create"}),
-    "data_uri": frozenset({"replicate.create", "compatible.create"}),
+    "aborted": frozenset({"replicate.create", "fal.create", "runway.create"}),
+    "data_uri": frozenset({"replicate.create", "fal.create", "compatible.create"}),
     "text_only": _ANSWERS,
     "null_output": _OUTPUTS | _IMAGES,
     "empty_output": _OUTPUTS | _IMAGES | {"stability.generate"},
     "partial_output": _OUTPUTS | _IMAGES,
     "foreign_output": _OUTPUTS | {"compatible.create"},
     "big_output": _OUTPUTS | {"openai.create", "openai.edit"},
-    "duplicate": frozenset({"replicate.webhook"}),
+    "duplicate": frozenset({"replicate.webhook", "fal.webhook"}),
     "lag": frozenset({"replicate.list"}),
 }
 

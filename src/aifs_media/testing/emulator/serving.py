@@ -38,6 +38,7 @@ def serve(port: int = 0, *, delivery_port: int = 0, latency: float = 0.0) -> Non
                 "base_url": emulator.base_url,
                 "replicate_url": emulator.replicate_url,
                 "poe_url": emulator.poe_url,
+                "fal_url": emulator.fal_url,
                 "runway_url": emulator.runway_url,
                 "openai_url": emulator.openai_url,
                 "compatible_url": emulator.compatible_url,

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _KEY = hashlib.sha256(b"aifs-media emulator").digest()[:24]
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(_KEY).decode()
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _DEFAULT_EVENTS = ("output", "completed")
 # Real seconds between looks at the watched predictions, and for one delivery.
-_LOOK_AGAIN = 0.02
+LOOK_AGAIN = 0.02
 _DELIVERY_TIMEOUT = 5.0
 # Real seconds before the retries of a terminal note; the real service goes on for about a minute.
-_RETRY_WAITS = (0.1, 0.2, 0.4)
+RETRY_WAITS = (0.1, 0.2, 0.4)
 _DELIVERED = range(200, 300)
 
 
@@ -57,7 +57,7 @@ class Webhooks:
         if not isinstance(url, str) or not url:
             return
         prediction.webhook = url
-        if urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
+        if urllib.parse.urlsplit(url).hostname not in LOOPBACK:
             return
         events = cast("list[str] | None", body.get("webhook_events_filter")) or _DEFAULT_EVENTS
         with self._lock:
@@ -72,7 +72,7 @@ class Webhooks:
                 watched = list(self._watched)
             for one in watched:
                 self._look_at(one)
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(LOOK_AGAIN)
 
     def _look_at(self, watched: _Watched) -> None:
         now = self._world.clock.now()
@@ -101,12 +101,12 @@ class Webhooks:
             return
         body = json.dumps(watched.prediction.to_json(now)).encode()
         headers = _signed(body)
-        for wait in (0.0, *(_RETRY_WAITS if last else ())):
+        for wait in (0.0, *(RETRY_WAITS if last else ())):
             time.sleep(wait)
-            if self._world.clock.stopped or _delivered(watched.url, body, headers):
+            if self._world.clock.stopped or delivered(watched.url, body, headers):
                 break
         if kind == "duplicate":
-            _delivered(watched.url, body, headers)
+            delivered(watched.url, body, headers)
 
 
 def _signed(body: bytes) -> dict[str, str]:
@@ -122,7 +122,8 @@ def _signed(body: bytes) -> dict[str, str]:
     }
 
 
-def _delivered(url: str, body: bytes, headers: Mapping[str, str]) -> bool:
+def delivered(url: str, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Send a note and return whether it was taken."""
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_DELIVERY_TIMEOUT)
     try:

@@ -33,6 +33,7 @@ class Switches:
         openai_credit: USD left at OpenAI; 0 or less answers 429 `insufficient_quota`.
         openai_verified: Whether OpenAI has verified the organization; without it, creates answer 403.
         url_query: What stands behind the question mark of every output's URL, as a signature would; empty for none.
+        fal_credit: USD left at fal. 0 or less answers creates with 403.
         refuse_leaked_key: Whether the delivery host answers 403 to a request that carries an Authorization header.
     """
 
@@ -51,6 +52,7 @@ class Switches:
     openai_verified: bool = True
     url_query: str = ""
     refuse_leaked_key: bool = False
+    fal_credit: float = 100.0
 
 
 @dataclass
@@ -61,6 +63,7 @@ class World:
     poe_key: str = field(repr=False)
     runway_key: str = field(repr=False)
     openai_key: str = field(repr=False)
+    fal_key: str = field(repr=False)
     base_url: str
     delivery_url: str
     switches: Switches
