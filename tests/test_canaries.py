@@ -14,6 +14,7 @@ from tests.canaries import KEY, SIGNATURE
 from aifs_media import _row, events
 from aifs_media._clock import SystemClock
 from aifs_media._secrets import Secret
+from aifs_media._wakeups import Wakeups
 from aifs_media.errors import JobError, MediaError
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.records import Attempt, Job, MediaRequest, Part, RemoteFile
@@ -75,7 +76,7 @@ def log_an_error() -> None:
 
 
 def tell() -> None:
-    row = _row.JobRow(job(), ledger=MemoryLedger(), clock=SystemClock(), on_event=None)
+    row = _row.JobRow(job(), ledger=MemoryLedger(), clock=SystemClock(), wakeups=Wakeups(), on_event=None)
     row.tell(events.Failed, code="x", message=f"at {SIGNED}")
 
 

@@ -202,6 +202,21 @@ async def test_duplicates_and_disorder_change_nothing(
     assert reads == 1
 
 
+async def test_a_delivery_counts_once(
+    settings: Settings, clock: EmulatedClock, storage: MemoryStorage, emulator: Emulator, inbox: Inbox
+) -> None:
+    """Of a job that nobody waits for, the first delivery says that it should be gone on with; its repetition says nothing."""
+    emulator.switches.latency = 5
+    async with MediaGenerator(settings=settings, storage=storage, clock=clock) as media:
+        job = await media.start("video", "a fox", model=FILM, duration=1)
+        emulator.advance(10)
+        sent = await delivery(inbox)
+        told = await media.receive_webhook("replicate", sent.headers, sent.body)
+        assert told is not None
+        assert told.job_id == job.job_id
+        assert await media.receive_webhook("replicate", sent.headers, sent.body) is None
+
+
 async def test_strangers_are_refused(
     settings: Settings, clock: EmulatedClock, storage: MemoryStorage, emulator: Emulator, inbox: Inbox
 ) -> None:

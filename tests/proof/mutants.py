@@ -20,10 +20,12 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS = (
+FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS, CHAINS, WEBHOOKS = (
     f"tests/generator/test_{name}.py"
-    for name in ("faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals")
-)
+    for name in (
+        "faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals", "chains", "webhooks",
+    )
+)  # fmt: skip
 DOWNLOAD, GUARD, SECRETS = (f"tests/test_{name}.py" for name in ("download", "urlguard", "secrets"))
 REPLICATE, LEDGERS = "tests/providers/test_replicate_provider.py", "tests/ledger/test_contract.py"
 
@@ -169,9 +171,30 @@ NEVER_TWICE = (
     Mutant(
         "the same id with another request is refused",
         "_jobs.py",
-        "if kept is not job and identity(kept.request) != identity(job.request):",
+        "if kept is not job and kept.asked != job.asked:",
         "if False:",
         (f"{REFUSALS}::test_another_request_for_the_same_id",),
+    ),
+    Mutant(
+        "the next model waits for a certain failure",
+        "_chain.py",
+        "if not job.alternatives or not _is_over_unbilled(job, error):",
+        "if not job.alternatives:",
+        (f"{CHAINS}::test_a_lost_answer_ends_the_chain", f"{CHAINS}::test_a_failure_that_may_be_billed_ends_the_chain"),
+    ),
+    Mutant(
+        "a ref that a webhook told is not forgotten",
+        "_told.py",
+        'if updates.get("stage") in NOT_KNOWN_YET:',
+        "if False:",
+        ("tests/test_row.py::test_who_gives_up_learns_that_it_was_accepted",),
+    ),
+    Mutant(
+        "a delivery counts once",
+        "_receive.py",
+        "if not fresh:",
+        "if False:",
+        (f"{WEBHOOKS}::test_a_delivery_counts_once",),
     ),
 )  # fmt: skip
 

@@ -199,9 +199,23 @@ NEVER_TELL = (
     Mutant(
         "a key that cannot be sent is refused",
         "toolkit.py",
-        "if not _SENDABLE.fullmatch(self._key.reveal()):",
+        "if self._key and not _SENDABLE.fullmatch(self._key.reveal()):",
         "if False:",
         (f"{LIFETIMES}::test_a_key_that_cannot_be_sent_is_no_lost_answer",),
+    ),
+    Mutant(
+        "a webhook's signature is compared",
+        "_webhooks.py",
+        "    return any(matches)\n",
+        "    return True\n",
+        ("tests/test_webhooks.py::test_other_bodies_and_secrets_are_refused",),
+    ),
+    Mutant(
+        "an old webhook is refused",
+        "_webhooks.py",
+        "if abs(int(timestamp) - now.timestamp()) > TOLERANCE:",
+        "if False:",
+        ("tests/test_webhooks.py::test_within_the_tolerance",),
     ),
     Mutant(
         "the cause of a lost answer holds no headers",
