@@ -61,7 +61,7 @@ def demo(
 def emulate(
     port: Annotated[int, typer.Option("--port", help="Port of the API; a free one by default.")] = 0,
 ) -> None:
-    """Serve Replicate and Poe on this machine until Ctrl-C. Prints one line of JSON when ready: addresses and settings."""
+    """Serve the emulated providers on this machine until Ctrl-C. Prints one line of JSON when ready: addresses and settings."""
     from aifs_media.errors import ConfigurationError
 
     with _needs_the_extra():

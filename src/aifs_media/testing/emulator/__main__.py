@@ -11,7 +11,7 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(
         prog="python -m aifs_media.testing.emulator",
-        description="Replicate and Poe on this machine. Prints one line of JSON when ready.",
+        description="The emulated providers on this machine. Prints one line of JSON when ready.",
     )
     parser.add_argument("--port", type=int, default=0, help="port of the API; a free one by default")
     parser.add_argument("--delivery-port", type=int, default=0, help="port of the delivery host; a free one by default")
