@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.servers.inbox import Inbox
 
@@ -182,6 +182,7 @@ async def test_refused(
         await webhooks.verify(headers(), body)
 
 
+@settings(deadline=None)
 @given(names=st.dictionaries(st.sampled_from(list(signed())), st.text()), body=st.binary(max_size=100))
 def test_nonsense_is_refused_before_anybody_is_asked(names: dict[str, str], body: bytes) -> None:
     """There is no server behind this address: malformed headers never lead there."""
