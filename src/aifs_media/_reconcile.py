@@ -58,23 +58,10 @@ async def reconcile(
         findable = role(provider, Findable)
         if findable is not None and row.job.find_window:
             return await _look_for(row, findable, provider=provider, ledger=ledger, reason=reason, deadline=deadline)
-        if row.job.request.webhook:
-            await _wait_to_be_told(row, deadline)
         await _give_up_or_retry(row, reason)
     except RefToldError:
         return Pending(ref=row.job.ref, poll_after=0)
     return None
-
-
-async def _wait_to_be_told(row: JobRow, deadline: Deadline) -> None:
-    """Wait for a webhook that tells the ref, for as long as the caller waits. Raises RefToldError when it has come."""
-    while True:
-        if await row.was_told():
-            raise RefToldError
-        now = row.clock.monotonic()
-        if deadline.remaining(now) <= 0:
-            return
-        await row.sleep(deadline.clip(WAITS[-1], now))
 
 
 async def _look_for(

@@ -157,6 +157,10 @@ class HttpProvider:
         self._trusted = frozenset(host for host in trusted_hosts if host == own_host or host in self.delivery_hosts)
         self._http: HttpClient | None = None
         self._slots: anyio.CapacityLimiter | None = None
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what the provider keeps between calls. Override in place of `__init__`, whose arguments stay the same then."""
 
     @classmethod
     def from_settings(cls, environ: Mapping[str, str]) -> Self:

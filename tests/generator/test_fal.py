@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from tests.canaries import KEY
 from tests.servers.inbox import Inbox
 
 from aifs_media import (
@@ -302,7 +303,7 @@ async def test_one_black_picture_of_three(media: MediaGenerator, emulator: Emula
 async def test_wrong_key_and_no_credit(make: Callable[..., MediaGenerator], emulator: Emulator) -> None:
     """Said with where to go."""
     with pytest.raises(AuthenticationError, match="FAL_KEY"):
-        await make(fal_key="wrong:key").image("a fox", model=FLUX)
+        await make(fal_key=KEY).image("a fox", model=FLUX)
     emulator.switches.fal_credit = 0
     with pytest.raises(PaymentRequiredError, match=r"fal\.ai/dashboard/billing"):
         await make().image("a fox", model=FLUX)

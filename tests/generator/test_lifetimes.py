@@ -14,7 +14,7 @@ import anyio.from_thread
 import anyio.to_thread
 import httpx
 import pytest
-from tests.canaries import SIGNATURE
+from tests.canaries import KEY, SIGNATURE
 
 from aifs_media import ConfigurationError, MediaError, MediaGenerator, Settings
 from aifs_media._http import Answer
@@ -221,7 +221,7 @@ async def test_a_callback_that_raises_costs_nothing(emulator: Emulator, caplog: 
 @pytest.mark.anyio
 async def test_every_provider_with_a_key_is_checked(emulator: Emulator) -> None:
     """Besides the default ones, each that was given a key is asked whether it is good; the others are left alone."""
-    own = {**emulator.settings(), "RUNWAYML_API_SECRET": "key_wrong"}
+    own = {**emulator.settings(), "RUNWAYML_API_SECRET": KEY}
     del own["STABILITY_API_KEY"]
     report = await MediaGenerator(settings=Settings.from_env(own), storage=MemoryStorage()).check()
     assert {

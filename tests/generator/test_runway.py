@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from PIL import Image
+from tests.canaries import KEY
 
 from aifs_media import (
     AuthenticationError,
@@ -336,7 +337,7 @@ async def test_no_credit(media: MediaGenerator, emulator: Emulator) -> None:
 async def test_a_wrong_key(make: Callable[..., MediaGenerator]) -> None:
     """The error names the setting."""
     with pytest.raises(AuthenticationError, match="RUNWAYML_API_SECRET"):
-        await make(runwayml_api_secret="key_wrong").image("a fox", model=PICTURE)
+        await make(runwayml_api_secret=KEY).image("a fox", model=PICTURE)
 
 
 async def test_moderation(media: MediaGenerator, emulator: Emulator) -> None:

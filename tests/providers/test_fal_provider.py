@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media._options import model_inputs
 from aifs_media.errors import (
@@ -420,7 +421,7 @@ async def test_check(emulator: Emulator, fal: FalProvider) -> None:
     """A right key, a wrong one, and no answer at all; nothing is made."""
     (check,) = await fal.check()
     assert check.ok
-    wrong = FalProvider.from_settings({**emulator.settings(), "FAL_KEY": "wrong:key"})
+    wrong = FalProvider.from_settings({**emulator.settings(), "FAL_KEY": KEY})
     (check,) = await wrong.check()
     assert not check.ok
     assert "FAL_KEY" in check.hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media._options import model_inputs
 from aifs_media.errors import (
@@ -107,7 +108,7 @@ async def test_what_nobody_can_check_is_not_sent(server: OpenAICompatibleProvide
 
 async def test_with_a_key(emulator: Emulator) -> None:
     """A key goes to the server, and to nobody else."""
-    provider = OpenAICompatibleProvider.from_settings({**emulator.settings(), "OPENAI_COMPATIBLE_API_KEY": "key-1"})
+    provider = OpenAICompatibleProvider.from_settings({**emulator.settings(), "OPENAI_COMPATIBLE_API_KEY": KEY})
     await made(provider, await wish(provider))
     assert emulator.last_request("compatible.create", reveal=True).headers["authorization"] == "Bearer key-1"
     assert provider.authorization_for(f"{emulator.compatible_url}/files/x.png")

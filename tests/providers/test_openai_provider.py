@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media._inputs import readable_by_provider
 from aifs_media._options import model_inputs
@@ -214,7 +215,7 @@ async def test_account(emulator: Emulator) -> None:
     headers = emulator.last_request("openai.create").headers
     assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj_1")
     await provider.aclose()
-    given = OpenAIProvider(api_key="k", organization="org-2", project="proj_2").headers("k")
+    given = OpenAIProvider(api_key=KEY, organization="org-2", project="proj_2").headers("k")
     assert given == {"authorization": "Bearer k", "openai-organization": "org-2", "openai-project": "proj_2"}
 
 
@@ -399,7 +400,7 @@ async def test_check(emulator: Emulator, openai: OpenAIProvider) -> None:
     assert found.ok
     assert FLARE in found.facts["models"]  # type: ignore[operator]
     assert "8 are open" in found.message
-    for key in ("", "wrong"):
+    for key in ("", KEY):
         provider = OpenAIProvider.from_settings({**emulator.settings(), "OPENAI_API_KEY": key})
         (found,) = await provider.check()
         assert not found.ok

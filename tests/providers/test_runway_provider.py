@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media._options import model_inputs
 from aifs_media.errors import (
@@ -271,14 +272,14 @@ async def test_no_credit(emulator: Emulator, runway: RunwayProvider) -> None:
 
 async def test_a_wrong_key(emulator: Emulator) -> None:
     """Create, look and check say so; and without any key the name of the setting is said."""
-    wrong = RunwayProvider.from_settings({**emulator.settings(), "RUNWAYML_API_SECRET": "key_wrong"})
+    wrong = RunwayProvider.from_settings({**emulator.settings(), "RUNWAYML_API_SECRET": KEY})
     with pytest.raises(AuthenticationError, match="RUNWAYML_API_SECRET"):
         await submit(wrong)
     with pytest.raises(AuthenticationError):
         await wrong.poll(UNKNOWN)
     (check,) = await wrong.check()
     assert not check.ok
-    assert "key_wrong" not in repr(check)
+    assert KEY not in repr(check)
     await wrong.aclose()
     none = RunwayProvider.from_settings({"RUNWAYML_API_SECRET": " "})
     with pytest.raises(MissingCredentialError, match="RUNWAYML_API_SECRET"):

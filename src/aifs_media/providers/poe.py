@@ -63,15 +63,8 @@ class PoeProvider(HttpProvider):
     _retired = cast("dict[str, str]", _data["retired"])
     _listed_for_videos = frozenset(cast("list[str]", _data["videos_endpoint"]))
 
-    def __init__(
-        self,
-        *,
-        api_key: str = "",
-        base_url: str = "",
-        delivery_hosts: Sequence[str] = (),
-        trusted_hosts: Sequence[str] = (),
-    ) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
+    def prepare(self) -> None:
+        """Make what the provider keeps between calls."""
         self._entries: dict[str, dict[str, JsonValue]] = {}
         self._entries_until = 0.0
         self._calls = CallsInFlight()

@@ -6,7 +6,6 @@ its own: `_replicate_requests`, `_replicate_states`, `_replicate_schemas` and `_
 
 from __future__ import annotations
 
-import difflib
 import time
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from aifs_media.providers import _replicate_requests as requests
 from aifs_media.providers import _replicate_schemas as schemas
 from aifs_media.providers import _replicate_states as states
 from aifs_media.providers._data import load_capabilities, load_data
+from aifs_media.providers._models import missing_model
 from aifs_media.providers._replicate_refusals import BILLING_URL, refusal
 from aifs_media.providers._replicate_requests import ModelName
 from aifs_media.providers._replicate_webhooks import ReplicateWebhooks, webhook_members
@@ -295,17 +295,14 @@ class ReplicateProvider(HttpProvider):
         return published
 
     def _no_such_model(self, kind: Kind, model: ModelName, error: MediaError) -> ModelRetiredError:
-        others = [known.model for known in self.capabilities if known.kind == kind]
-        alike = difflib.get_close_matches(str(model), others, n=2, cutoff=0.7)
-        offered = dict.fromkeys([*self._successors.get(model.path, []), *alike, *others[:1]])
-        retired = ModelRetiredError(
-            f"Replicate has no model {str(model)!r} (any more), or it is not open to your key.",
-            model=f"{self.name}:{model}",
-            suggestions=[f"{self.name}:{other}" for other in offered if other != str(model)][:3],
-            provider=self.name,
+        return missing_model(
+            self,
+            kind,
+            str(model),
+            message=f"Replicate has no model {str(model)!r} (any more), or it is not open to your key.",
+            successors=self._successors.get(model.path, []),
+            request_id=error.request_id,
         )
-        retired.request_id = error.request_id
-        return retired
 
     # -- files, account, errors ----------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ its own: `_runway_requests` and `_runway_answers`.
 
 from __future__ import annotations
 
-import difflib
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, cast
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from aifs_media._secrets import redact
 from aifs_media.errors import JobNotFoundError, UnexpectedResponseError
 from aifs_media.providers import _runway_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
+from aifs_media.providers._models import missing_model
 from aifs_media.providers._runway_requests import create_call
 from aifs_media.records import Check, utc_now
 from aifs_media.toolkit import HttpProvider, InputRef, MediaError, ModelRetiredError, Pending
@@ -60,15 +60,8 @@ class RunwayProvider(HttpProvider):
 
     _retired = cast("dict[str, list[str]]", load_data("runway")["retired"])
 
-    def __init__(
-        self,
-        *,
-        api_key: str = "",
-        base_url: str = "",
-        delivery_hosts: Sequence[str] = (),
-        trusted_hosts: Sequence[str] = (),
-    ) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
+    def prepare(self) -> None:
+        """Make what the provider keeps between calls."""
         self._estimates: dict[str, Cost] = {}
         self._cancelled: dict[str, Failed] = {}
 
@@ -166,18 +159,15 @@ class RunwayProvider(HttpProvider):
         raise self._no_such_model(kind, model)
 
     def _no_such_model(self, kind: Kind, model: str, request_id: str = "") -> ModelRetiredError:
-        others = [known.model for known in self.capabilities if known.kind == kind]
-        alike = difflib.get_close_matches(model, others, n=2, cutoff=0.7)
-        offered = dict.fromkeys([*self._retired.get(model, []), *alike, *others[:1]])
-        retired = ModelRetiredError(
-            f"Runway has no {kind} model {model!r} (any more), or it is newer than what is known here.",
-            model=f"{self.name}:{model}",
-            suggestions=[f"{self.name}:{other}" for other in offered if other != model][:3],
+        return missing_model(
+            self,
+            kind,
+            model,
+            message=f"Runway has no {kind} model {model!r} (any more), or it is newer than what is known here.",
+            successors=self._retired.get(model, []),
             hint="" if request_id else "check_options=False sends the request all the same.",
-            provider=self.name,
+            request_id=request_id,
         )
-        retired.request_id = request_id
-        return retired
 
     # -- files, account, errors ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from aifs_media._secrets import redact
 from aifs_media.providers import _stability_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
+from aifs_media.providers._models import missing_model
 from aifs_media.providers._stability_requests import generate_form, service
 from aifs_media.records import Check
 from aifs_media.toolkit import HttpProvider, MediaError, ModelRetiredError
@@ -93,18 +94,16 @@ class StabilityProvider(HttpProvider):
         raise self._no_such_model(kind, model, hint=hint)
 
     def _no_such_model(self, kind: Kind, model: str, *, hint: str = "", request_id: str = "") -> ModelRetiredError:
-        known = [built_in.model for built_in in self.capabilities if built_in.kind == kind]
         successor = self._retired.get(model.lower())
-        instead = [successor] if successor else [name for name in known if name != model.lower()]
-        error = ModelRetiredError(
-            f"Stability AI has no {kind} model {model!r} (any more).",
-            model=f"{self.name}:{model}",
-            suggestions=[f"{self.name}:{name}" for name in instead],
+        return missing_model(
+            self,
+            kind,
+            model,
+            message=f"Stability AI has no {kind} model {model!r} (any more).",
+            successors=[successor] if successor else [],
             hint=hint,
-            provider=self.name,
+            request_id=request_id,
         )
-        error.request_id = request_id
-        return error
 
     # -- credits -------------------------------------------------------------------------------------------------------
 
