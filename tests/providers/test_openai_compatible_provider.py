@@ -110,7 +110,7 @@ async def test_with_a_key(emulator: Emulator) -> None:
     """A key goes to the server, and to nobody else."""
     provider = OpenAICompatibleProvider.from_settings({**emulator.settings(), "OPENAI_COMPATIBLE_API_KEY": KEY})
     await made(provider, await wish(provider))
-    assert emulator.last_request("compatible.create", reveal=True).headers["authorization"] == "Bearer key-1"
+    assert emulator.last_request("compatible.create", reveal=True).headers["authorization"] == f"Bearer {KEY}"
     assert provider.authorization_for(f"{emulator.compatible_url}/files/x.png")
     assert not provider.authorization_for(f"{emulator.delivery_url}/x.png")
     await provider.aclose()
