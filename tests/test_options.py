@@ -136,6 +136,16 @@ def test_frames_are_counted() -> None:
         model_inputs(ask(FRAMES, duration=15.0, fps=24.0), FRAMES)
 
 
+def test_too_few_frames_are_told_in_seconds() -> None:
+    """A film that is too short says from how many seconds on it is not, rather than that its frames are no duration."""
+    inputs = {**(FRAMES.inputs or {}), "num_frames": {"type": "integer", "minimum": 16}}
+    least = FRAMES.model_copy(update={"inputs": inputs})
+    assert model_inputs(ask(least, duration=2.0), least).values["num_frames"] == 16
+    with pytest.raises(UnsupportedOptionError, match="at least 16 frames, and 1 s at 8 fps are 8") as refused:
+        model_inputs(ask(least, duration=1.0), least)
+    assert refused.value.hint == "Ask for at least 2 s, or more fps."
+
+
 def test_refusal_names_who_could() -> None:
     """15 seconds are refused by one model, and the one that can is named."""
     request = ask(FRAMES, duration=15.0)

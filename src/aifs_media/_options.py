@@ -254,11 +254,16 @@ class _Inputs:
             )
         else:
             number = round((duration * rate - frames.offset) / frames.step) * frames.step + frames.offset
-            if number > frames.maximum or number < 1:
+            least = self.schema(frames.name).get("minimum")
+            fewest = least if isinstance(least, int) else 1
+            if not fewest <= number <= frames.maximum:
+                few = number < fewest
+                bound = fewest if few else frames.maximum
                 raise self.refusal(
                     "duration",
-                    f"{self.model!r} makes at most {frames.maximum} frames, and {duration:g} s at {rate:g} fps are {number}.",
-                    hint=f"Ask for at most {frames.maximum / rate:g} s, or fewer fps.",
+                    f"{self.model!r} makes at {'least' if few else 'most'} {bound} frames, "
+                    f"and {duration:g} s at {rate:g} fps are {number}.",
+                    hint=f"Ask for at {'least' if few else 'most'} {bound / rate:g} s, or {'more' if few else 'fewer'} fps.",
                 )
         self.values[frames.name] = self.fit("duration", frames.name, number)
         self.duration, self.fps = number / rate, rate

@@ -25,7 +25,7 @@ from aifs_media.errors import RateLimitedError, RequestRejectedError
 from aifs_media.providers._data import load_capabilities
 from aifs_media.providers._replicate_requests import ModelName, create_headers, hold_seconds
 from aifs_media.providers.replicate import ReplicateProvider
-from aifs_media.records import Capability, MediaRequest
+from aifs_media.records import Capability, InputFile, MediaRequest
 from aifs_media.testing.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -199,11 +199,14 @@ async def test_every_create_is_documented(emulator: Emulator, known: Capability)
     """For each built-in model, what leaves is what the OpenAPI file describes, and the model is named so that it runs."""
     replicate = ReplicateProvider.from_settings(emulator.settings())
     seed = 5 if "seed" in known.names else None
-    request = MediaRequest(kind=known.kind, prompt="a cat", provider="replicate", model=known.model, seed=seed)
+    image = InputFile(url="https://example.com/cat.png") if "image" in known.required else None
+    request = MediaRequest(
+        kind=known.kind, prompt="a cat", provider="replicate", model=known.model, seed=seed, image=image
+    )
     request = request.model_copy(update={"lifetime": 70, "timeout": 60})
     request = request.model_copy(update={"inputs": model_inputs(request, known).values})
     emulator.fault("replicate.create", "status", status=429)
-    # Refused by a script: the emulator does not know every model.
+    # Refused by a script: nothing needs to be made.
     with pytest.raises(RateLimitedError):
         await replicate.submit(request, submit_key="k")
     await replicate.aclose()

@@ -135,7 +135,7 @@ class ReplicateService:
             created=created,
             queue_time=switches.queue_time,
             run_time=slow.seconds if slow else switches.latency,
-            pictures=pictures(model, values),
+            pictures=pictures(model, values, fps=switches.replicate_frame_rate),
             plan=Plan("succeeded"),
             api=self._url,
             retention=switches.retention,

@@ -22,6 +22,8 @@ class Switches:
         queue_time: Seconds it waits in the queue before that.
         retention: Seconds after which Replicate drops outputs, inputs and logs.
         replicate_credit: USD left. 0 or less answers 402; under 5 limits creates to 6 a minute, one at a time.
+        replicate_frame_rate: Frames per second of films by models at Replicate that take no rate. Fewer are drawn sooner; the
+            duration stays.
         held_status: What a held create (`Prefer: wait`) says about a finished prediction.
         poe_points: Points bought. The balance is this less what was spent; 0 or less answers 402.
         poe_history_form: Which of the two documented forms points_history has.
@@ -41,6 +43,7 @@ class Switches:
     queue_time: float = 0.0
     retention: float = 3600.0
     replicate_credit: float = 100.0
+    replicate_frame_rate: float = 24.0
     held_status: Literal["processing", "succeeded"] = "processing"
     poe_points: int = 1_000_000
     poe_history_form: Literal["reference", "guide"] = "reference"
