@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aifs_media.storage.memory import MemoryStorage
     from aifs_media.testing.emulator import Emulator
 
+FILM = "replicate:anotherjesse/zeroscope-v2-xl:9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351"
 STRANGER = """
 import anyio
 import pytest
