@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.testing import broken
 from tests.testing.broken import LoomContract, Sound
 
+from aifs_media.testing import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 CHECKS = sorted(name for name in dir(LoomContract) if name.startswith("test_"))
 
@@ -70,3 +73,59 @@ def test_each_planted_mistake_is_found_and_named(provider: type[Sound]) -> None:
 def test_every_check_finds_something() -> None:
     """No check is there that could not fail."""
     assert set().union(*PLANTED.values()) == set(CHECKS)
+
+
+class TestOwnServer(LoomContract):
+    """The same against a server of the author's; here another scripted one plays it."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
+        with Service(LoomContract(), "image") as server:
+            self.own_server = server.base_url
+            yield
+            assert all(call.holds(server.key) for call in server.calls)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_faults_strike_in_front_of_a_server_of_ones_own(loop: str) -> None:
+    """A create that is sent twice is found there too, and the server has seen both."""
+    with Service(LoomContract(), "image") as server:
+        contract = type("Contract", (LoomContract,), {"provider": broken.PaysTwice, "own_server": server.base_url})()
+        with pytest.raises(AssertionError, match="sent 2 times"):
+            contract.test_a_lost_answer_is_not_paid_twice(loop)
+        assert len(server.named("create")) == 2
+
+
+class Stumbling(LoomContract):
+    """An author's mistake in the description."""
+
+    def answer(self, job: Any) -> Any:
+        return {"id": job.identifier}
+
+
+class ElsewhereContract(LoomContract):
+    """A route that is not the provider's."""
+
+    create = "POST /creations"
+
+
+class Nowhere(LoomContract):
+    """A route that is none."""
+
+    create = "jobs"
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [
+        (Stumbling, "scripted service stumbled.*identifier"),
+        (ElsewhereContract, "asked for POST /jobs, which is no route of this contract"),
+        (Nowhere, "'jobs' is no route. Write it like"),
+    ],
+)
+def test_mistakes_in_the_description_are_told(contract: type[LoomContract], said: str) -> None:
+    """And not taken for the provider's."""
+    with pytest.raises(Exception, match=r"[\s\S]*") as failed:
+        contract().test_a_job_comes_to_its_end("asyncio")
+    told = "\n".join((str(failed.value), *getattr(failed.value, "__notes__", ())))
+    assert re.search(said, told), told

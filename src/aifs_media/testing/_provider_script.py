@@ -16,7 +16,7 @@ from aifs_media.errors import MediaError
 from aifs_media.protocols import Authorizing, Pollable, role
 from aifs_media.records import MediaRequest, Pending, RemoteFile
 from aifs_media.testing.clock import FakeClock
-from aifs_media.testing.service import Refusal, Reply, ServedJob, Service
+from aifs_media.testing.service import Call, Refusal, Reply, ServedJob, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -177,6 +177,14 @@ async def fetch(output: Output, provider: MediaProvider, service: Service) -> by
     finally:
         await source.aclose()
         await files.aclose()
+
+
+def created_once(service: Service, why: str) -> Call:
+    """Return the one create that reached the service, or fail."""
+    creates = service.named("create")
+    assert creates, f"No create reached the service; this contract says that it is {service.script.create!r}."
+    assert len(creates) == 1, f"The create was sent {len(creates)} times {why}: what is accepted twice is paid twice."
+    return creates[0]
 
 
 def _no_headers(url: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from aifs_media.protocols import Cancellable, MediaProvider, Pollable, role
 from aifs_media.records import Failed, Pending, Succeeded
 from aifs_media.testing._heart import Stopwatch, stopped_by
 from aifs_media.testing._loops import on_both_loops
-from aifs_media.testing._provider_script import PROMPT, ProviderScript, fetch, outcome, refused
+from aifs_media.testing._provider_script import PROMPT, ProviderScript, created_once, fetch, outcome, refused
 from aifs_media.testing.service import Hold, Refusal, Reply, Service
 
 ERRORS = {"key": AuthenticationError, "credit": PaymentRequiredError, "rate": RateLimitedError}
@@ -65,7 +65,7 @@ class ProviderContract(ProviderScript):
             assert isinstance(ended, Succeeded), (
                 f"The job has succeeded at the service, and the provider says {ended!r}."
             )
-            (create,) = service.named("create")
+            create = created_once(service, "for one job")
             assert create.holds(service.key), "The create carries no key."
             assert PROMPT in create.body.decode(), "The create does not carry the prompt: send request.inputs."
             assert ended.outputs, "The job has an output at the service, and the provider returns none."
@@ -129,7 +129,7 @@ class ProviderContract(ProviderScript):
         async with self._serving() as (service, provider):
             service.faults["create"] = Reply(200, b"<html>a proxy</html>", {"content-type": "text/html"})
             error = refused(await outcome(self._submit, provider), "A create that was answered with HTML")
-            assert len(service.named("create")) == 1, "The create was sent again, though it may have been accepted."
+            created_once(service, "though it may have been accepted")
             assert error.maybe_billed or isinstance(error, UnexpectedResponseError), (
                 "The error needs maybe_billed=True."
             )
@@ -140,7 +140,7 @@ class ProviderContract(ProviderScript):
         async with self._serving() as (service, provider):
             service.refuse("create", "broken")
             error = refused(await outcome(self._submit, provider), "A create that was answered with a server error")
-            assert len(service.named("create")) == 1, "The create was sent again after a server error."
+            created_once(service, "after a server error")
             assert error.maybe_billed, "After a server error a create may have been accepted: maybe_billed=True."
             if self.poll:
                 service.faults.clear()
@@ -165,7 +165,7 @@ class ProviderContract(ProviderScript):
                 error = refused(result, f"A create that was refused ({why!r})")
                 assert isinstance(error, ERRORS[why]), f"{why!r} became {error!r}; raise {ERRORS[why].__name__}."
                 assert not error.maybe_billed, f"A create that was refused ({why!r}) is not billed: maybe_billed=False."
-                assert len(service.named("create")) == 1, f"The create was sent again after a refusal ({why!r})."
+                created_once(service, f"after a refusal ({why!r})")
 
     @on_both_loops
     async def test_the_key_is_not_sent_to_the_output_host(self) -> None:
