@@ -48,7 +48,7 @@ def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
     session.install("-e", ".[cli,emulator,postgres,web]", *group("test", "typing"))
     session.run("mypy")
-    session.run("mypy", "tests/typing", "examples/acme-provider/src")
+    session.run("mypy", "tests/typing", "examples/acme-provider/src", "examples/acme-provider/tests")
     session.run("pyright")
 
 

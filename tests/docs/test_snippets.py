@@ -35,9 +35,12 @@ def test_the_snippet_runs(emulator: Emulator, snippet: Path, tmp_path: Path) -> 
     (tmp_path / ".env").write_text("MEDIA_STORAGE=memory\n")
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT") if name in os.environ}
     env = {**kept, **emulator.settings(), "MEDIA_STORAGE": "local", "MEDIA_LOCAL_DIR": str(tmp_path / "media")}
-    command = [sys.executable, "-W", "error", PROJECT / "tests/docs/run_snippet.py", snippet]
+    runner = PROJECT / "tests/docs/run_snippet.py"
+    command = [sys.executable, "-W", "error", runner, snippet]
+    if snippet.name.startswith("pytest_"):
+        command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", snippet]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
 
 
@@ -56,9 +59,9 @@ def test_every_snippet_is_shown() -> None:
 
 
 def test_the_page_on_providers_shows_the_whole_example() -> None:
-    """The blocks of docs/writing-a-provider.md make up the whole module and the whole pyproject of the example."""
+    """The blocks of docs/writing-a-provider.md make up the whole module and the whole pyproject and tests of the example."""
     blocks = BLOCK.findall((PROJECT / "docs/writing-a-provider.md").read_text())
-    for name in ("pyproject.toml", "src/aifs_media_acme/__init__.py"):
+    for name in ("pyproject.toml", "src/aifs_media_acme/__init__.py", "tests/test_acme.py"):
         file = f"examples/acme-provider/{name}"
         together = "".join(code for found, code in blocks if found == file)
         whole = (PROJECT / file).read_text()

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
 from aifs_media import MediaGenerator, Settings
 from aifs_media.storage.memory import MemoryStorage
+from aifs_media.testing import EmulatedClock
 from aifs_media.testing.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aifs_media.events import Event
-
-
-class EmulatedClock:
-    """The emulator's time: a sleep moves it, so nobody really waits."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        self.emulator = emulator
-        self.slept: list[float] = []
-
-    def now(self) -> datetime:
-        """Return the emulator's present."""
-        return datetime.fromtimestamp(self.emulator.clock.now(), tz=UTC)
-
-    def monotonic(self) -> float:
-        """Return the emulator's present in seconds."""
-        return self.emulator.clock.now()
-
-    async def sleep(self, seconds: float) -> None:
-        """Move the emulator's clock instead of waiting."""
-        self.slept.append(seconds)
-        self.emulator.advance(seconds)
-        await anyio.lowlevel.checkpoint()
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from aifs_media import Asset
     from aifs_media.events import Event
     from aifs_media.protocols import Ledger
+    from aifs_media.testing import EmulatedClock
     from aifs_media.testing.emulator import Emulator
 
-    from .conftest import EmulatedClock
 
 pytestmark = pytest.mark.anyio
 

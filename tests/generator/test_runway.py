@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from aifs_media.events import Event
     from aifs_media.storage.memory import MemoryStorage
+    from aifs_media.testing import EmulatedClock
     from aifs_media.testing.emulator import Emulator
 
-    from .conftest import EmulatedClock
 
 pytestmark = pytest.mark.anyio
 

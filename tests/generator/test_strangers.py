@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aifs_media import Asset
+    from aifs_media.testing import EmulatedClock
     from aifs_media.testing.emulator import Emulator
 
-    from .conftest import EmulatedClock
 
 pytestmark = pytest.mark.anyio
 

@@ -1,233 +1,47 @@
-"""One contract for every ledger: memory, a SQLite file, a real PostgreSQL server."""
+"""Every ledger keeps the contract: memory, a SQLite file, a real PostgreSQL server; and what only some of them can be asked."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
-from aifs_media.errors import ConfigurationError, LedgerError, StaleJobError
+from aifs_media.errors import ConfigurationError, LedgerError
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.ledger.postgres import PostgresLedger
 from aifs_media.ledger.sqlite import SqliteLedger
-from aifs_media.records import Attempt, Failure, InlineFile, Job, MediaRequest, Part, RemoteFile
+from aifs_media.testing import LedgerContract
+from aifs_media.testing.ledger_contract import job
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from aifs_media.protocols import Ledger
 
-pytestmark = pytest.mark.anyio
+class TestMemoryLedger(LedgerContract):
+    """In memory."""
 
-BEGIN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-
-
-def job(job_id: str = "one", *, age: float = 0, **fields: object) -> Job:
-    """A job with something in every field that is hard to keep."""
-    request = MediaRequest(
-        kind="image", prompt="a fox \x00 🦊", provider="replicate", model="m", tags={"tenant": "acme"}
-    )
-    values: dict[str, object] = {
-        "job_id": job_id,
-        "request": request,
-        "created_at": BEGIN - timedelta(seconds=age),
-        "timeout": 60.0,
-        "lifetime": 70.0,
-        "on_cancel": "detach",
-        "object_stems": ("2026/11/one-0",),
-        **fields,
-    }
-    return Job.model_validate(values)
+    @pytest.fixture
+    def ledger(self) -> MemoryLedger:
+        return MemoryLedger()
 
 
-def attempt(ref: object) -> Attempt:
-    return Attempt.model_validate(
-        {"submit_key": "k", "provider": "replicate", "model": "m", "started_at": BEGIN, "send_by": BEGIN, "ref": ref}
-    )
+class TestSqliteLedger(LedgerContract):
+    """In a file."""
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
+        return SqliteLedger(tmp_path / "jobs.db")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    """Each ledger in turn, empty."""
-    made: Ledger
-    if request.param == "memory":
-        made = MemoryLedger()
-    elif request.param == "sqlite":
-        made = SqliteLedger(tmp_path / "jobs.db")
-    else:
-        made = PostgresLedger(request.getfixturevalue("postgres_dsn"))
-    yield made
-    await made.aclose()
+class TestPostgresLedger(LedgerContract):
+    """At a server, in a schema of its own."""
+
+    @pytest.fixture
+    def ledger(self, postgres_dsn: str) -> PostgresLedger:
+        return PostgresLedger(postgres_dsn)
 
 
-async def test_a_job_comes_back_as_it_was(ledger: Ledger) -> None:
-    """Every field, inline bytes and odd characters included."""
-    whole = job(
-        parts=(Part(index=0, output=InlineFile(data=b"\xff\x00\xfe")),),
-        attempts=(attempt({"id": "x"}),),
-        failure=Failure(reason="canceled", message="é"),
-    )
-    assert await ledger.create_or_load(whole) == whole
-    assert await ledger.load("one") == whole
-    assert await ledger.load("two") is None
-
-
-async def test_identity_is_namespace_and_id(ledger: Ledger) -> None:
-    """The same id joins; another namespace never sees it."""
-    first = await ledger.create_or_load(job())
-    assert await ledger.create_or_load(job(timeout=5.0)) == first
-    assert await ledger.load("one", namespace="other") is None
-    other = job(namespace="other", timeout=5.0)
-    assert await ledger.create_or_load(other) == other
-
-
-async def test_updates_build_on_a_version(ledger: Ledger) -> None:
-    """A stale writer is refused and changes nothing."""
-    first = await ledger.create_or_load(job())
-    second = await ledger.update(first.model_copy(update={"stage": "intent"}), expected_version=0)
-    assert (second.version, second.stage) == (1, "intent")
-    with pytest.raises(StaleJobError):
-        await ledger.update(first.model_copy(update={"stage": "failed"}), expected_version=0)
-    assert await ledger.load("one") == second
-
-
-async def test_of_many_writers_one_wins(ledger: Ledger) -> None:
-    """Twenty at once on one version: one update, nineteen refusals."""
-    first = await ledger.create_or_load(job())
-    won: list[Job] = []
-
-    async def write(number: int) -> None:
-        try:
-            won.append(await ledger.update(first.model_copy(update={"timeout": 1.0 + number}), expected_version=0))
-        except StaleJobError:
-            return
-
-    async with anyio.create_task_group() as group:
-        for number in range(20):
-            group.start_soon(write, number)
-    assert len(won) == 1
-    assert await ledger.load("one") == won[0]
-
-
-async def test_leases_exclude_and_fences_grow(ledger: Ledger) -> None:
-    """One owner at a time; who held it before cannot write any more."""
-    first = await ledger.create_or_load(job())
-    mine = await ledger.acquire("one", owner="me", seconds=60)
-    assert mine is not None
-    assert await ledger.acquire("one", owner="you", seconds=60) is None
-    assert (await ledger.renew(mine, seconds=60)).fence == mine.fence
-    await ledger.release(mine)
-    yours = await ledger.acquire("one", owner="you", seconds=60)
-    assert yours is not None
-    assert yours.fence > mine.fence
-    with pytest.raises(StaleJobError):
-        await ledger.update(first, expected_version=0, fence=mine.fence)
-    with pytest.raises(StaleJobError):
-        await ledger.renew(mine, seconds=60)
-    await ledger.release(mine)
-    assert await ledger.acquire("one", owner="me", seconds=60) is None
-    assert (await ledger.update(first, expected_version=0, fence=yours.fence)).version == 1
-
-
-async def test_a_lease_runs_out(ledger: Ledger) -> None:
-    """A dead owner's lease is free when its time is over."""
-    await ledger.create_or_load(job())
-    assert await ledger.acquire("one", owner="dead", seconds=0.05) is not None
-    for _ in range(100):
-        taken = await ledger.acquire("one", owner="me", seconds=60)
-        if taken is not None:
-            return
-        await anyio.sleep(0.01)
-    pytest.fail("the lease never ran out")
-
-
-async def test_found_by_the_providers_ref(ledger: Ledger) -> None:
-    """Whatever JSON the ref is."""
-    kept = await ledger.create_or_load(job(attempts=(attempt(["a", 1, None]),)))
-    assert await ledger.find_by_ref("replicate", ["a", 1, None]) == kept
-    assert await ledger.find_by_ref("poe", ["a", 1, None]) is None
-    assert await ledger.find_by_ref("replicate", "a") is None
-
-
-async def test_one_row_holds_a_ref(ledger: Ledger) -> None:
-    """A job at the provider is recorded once: who would hold its ref too is refused, and nothing changes."""
-    await ledger.create_or_load(job(attempts=(attempt("x"),)))
-    second = await ledger.create_or_load(job("two", attempts=(attempt(None),)))
-    with pytest.raises(StaleJobError, match="belongs to the job 'one'"):
-        await ledger.update(second.model_copy(update={"attempts": (attempt("x"),)}), expected_version=0)
-    with pytest.raises(StaleJobError, match="belongs to the job 'one'"):
-        await ledger.create_or_load(job("three", attempts=(attempt("x"),)))
-    assert await ledger.load("two") == second
-    assert await ledger.load("three") is None
-
-
-async def test_found_by_the_id_in_a_ref(ledger: Ledger) -> None:
-    """A webhook names nothing but the id of a handle that holds more; one job at the provider is recorded once all the same."""
-    ref = {"id": "r1", "status_url": "https://example.com/r1"}
-    kept = await ledger.create_or_load(job(attempts=(attempt(ref),)))
-    for known in (ref, "r1", {"id": "r1"}):
-        assert await ledger.find_by_ref("replicate", known) == kept
-    for other in ({"id": "r2"}, {"id": 1}, {"status_url": ref["status_url"]}, "r2"):
-        assert await ledger.find_by_ref("replicate", other) is None
-
-
-async def test_unfinished_jobs_by_urgency(ledger: Ledger) -> None:
-    """Those that expire soonest, then the oldest; finished ones are not among them."""
-    soon, later = BEGIN + timedelta(minutes=5), BEGIN + timedelta(minutes=50)
-    for name, expires in (("later", later), ("soon", soon)):
-        output = RemoteFile(url="https://x.test/a", expires_at=expires)
-        await ledger.create_or_load(job(name, stage="succeeded", parts=(Part(index=0, output=output),)))
-    await ledger.create_or_load(job("old", age=100))
-    await ledger.create_or_load(job("young"))
-    await ledger.create_or_load(job("done", stage="stored"))
-    assert [found.job_id for found in await ledger.unfinished()] == ["soon", "later", "old", "young"]
-    assert [found.job_id for found in await ledger.unfinished(limit=1)] == ["soon"]
-
-
-async def test_search(ledger: Ledger) -> None:
-    """By namespace, tags and stage, newest first."""
-    await ledger.create_or_load(job("a", age=10))
-    await ledger.create_or_load(job("b", stage="failed"))
-    await ledger.create_or_load(job("c", age=5, namespace="n"))
-    assert [found.job_id for found in await ledger.search()] == ["b", "c", "a"]
-    assert [found.job_id for found in await ledger.search(namespace="")] == ["b", "a"]
-    assert [found.job_id for found in await ledger.search(stages={"failed"})] == ["b"]
-    assert [found.job_id for found in await ledger.search(tags={"tenant": "acme"}, limit=2)] == ["b", "c"]
-    assert await ledger.search(tags={"tenant": "other"}) == []
-
-
-async def test_a_delivery_is_claimed_once_with_its_effect(ledger: Ledger) -> None:
-    """In one transaction: a stale effect leaves the delivery free."""
-    first = await ledger.create_or_load(job())
-    changed = first.model_copy(update={"stage": "submitted"})
-    with pytest.raises(StaleJobError):
-        await ledger.claim_delivery("d", job=changed, expected_version=7)
-    assert await ledger.claim_delivery("d", job=changed, expected_version=0)
-    assert not await ledger.claim_delivery("d", job=changed, expected_version=1)
-    kept = await ledger.load("one")
-    assert kept is not None
-    assert (kept.stage, kept.version) == ("submitted", 1)
-
-
-async def test_prune_forgets_only_what_is_finished(ledger: Ledger) -> None:
-    """An unfinished job is never forgotten."""
-    await ledger.create_or_load(job("done", stage="stored"))
-    await ledger.create_or_load(job("open"))
-    assert await ledger.prune(before=datetime.now(UTC) + timedelta(days=1)) == 1
-    assert await ledger.load("done") is None
-    assert await ledger.load("open") is not None
-
-
-async def test_usable_again_after_close(ledger: Ledger) -> None:
-    """Closing lets go of files and connections, not of jobs."""
-    kept = await ledger.create_or_load(job())
-    await ledger.aclose()
-    assert await ledger.load("one") == kept
-
-
+@pytest.mark.anyio
 async def test_two_connections_see_one_ledger(tmp_path: Path, postgres_dsn: str) -> None:
     """What one process writes another reads."""
     pairs = [
@@ -241,6 +55,7 @@ async def test_two_connections_see_one_ledger(tmp_path: Path, postgres_dsn: str)
         await other.aclose()
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("name", ["", "missing/jobs.db", "text.db"])
 async def test_what_cannot_be_a_ledger_is_said(tmp_path: Path, name: str) -> None:
     """A folder, a missing directory and a file of something else are typed errors."""
@@ -251,6 +66,7 @@ async def test_what_cannot_be_a_ledger_is_said(tmp_path: Path, name: str) -> Non
     await ledger.aclose()
 
 
+@pytest.mark.anyio
 async def test_a_server_that_is_away_is_a_typed_error() -> None:
     """And its password is not in it."""
     ledger = PostgresLedger("postgresql://user:canary-password-9f@127.0.0.1:9/none?connect_timeout=2")

@@ -77,15 +77,18 @@ def wheel(name: str) -> Path:
 
 
 class Environment:
-    """A fresh environment with both wheels and nothing else that was asked for."""
+    """A fresh environment with these wheels and nothing else that was asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *wheels: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         self.bin = folder / ("Scripts" if os.name == "nt" else "bin")
-        self.install(wheel("aifs_media"), wheel("aifs_media_acme"))
+        self.install(*wheels)
 
-    def install(self, *what: Path) -> None:
-        subprocess.run([self.bin / "python", "-m", "pip", "install", "--quiet", *what], check=True)
+    def install(self, *what: Path | str) -> None:
+        self.pip("install", *what)
+
+    def pip(self, command: str, *arguments: Path | str) -> None:
+        subprocess.run([self.bin / "python", "-m", "pip", command, "--quiet", *arguments], check=True)
 
     def run(self, *command: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         clean = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **(env or {})}
@@ -102,7 +105,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    return Environment(tmp_path_factory.mktemp("environment"))
+    return Environment(tmp_path_factory.mktemp("environment"), wheel("aifs_media"), wheel("aifs_media_acme"))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +212,28 @@ def test_the_installed_provider_fails_clearly(
     assert server.created == []
 
 
+def test_a_new_provider_is_built_installed_and_tested(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    """What `aifs-media new-provider` writes becomes a wheel that is found by its name and passes the tests that came with it."""
+    fresh = Environment(tmp_path_factory.mktemp("author"), wheel("aifs_media"))
+    fresh.install("typer", "rich", "hatchling", "pytest", "trio")
+    made = fresh.run("aifs-media", "new-provider", "pixel-forge", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    folder = tmp_path / "aifs-media-pixel-forge"
+    fresh.pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, folder)
+    fresh.install(*tmp_path.glob("*.whl"))
+    (folder / "src").rename(tmp_path / "away")  # so that the tests can only find what was installed
+    tested = fresh.run("python", "-m", "pytest", "-q", "-W", "error", cwd=folder)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert " passed" in tested.stdout
+    listed = fresh.run("aifs-media", "providers", "--json", cwd=tmp_path)
+    assert {
+        "name": "pixel-forge",
+        "origin": "aifs-media-pixel-forge 0.1.0",
+        "makes": ["image", "video"],
+        "state": "ready",
+    } in (json.loads(listed.stdout))
+
+
 def test_a_broken_plugin_breaks_only_itself(environment: Environment, acme: ModuleType, tmp_path: Path) -> None:
     """A plugin that raises when it is imported is a typed error where it is asked for; everything else works."""
     environment.install(broken_plugin(tmp_path))
@@ -224,7 +249,7 @@ def test_a_broken_plugin_breaks_only_itself(environment: Environment, acme: Modu
     said = environment.python(unknown, "a red square", cwd=tmp_path, env=env)
     assert said.startswith("UnknownProviderError: ")
     assert "Did you mean 'acme'?" in said
-    assert environment.python(BROKEN, cwd=tmp_path, env=env).strip() == "['acme', 'poe', 'replicate']"
+    assert environment.python(BROKEN, cwd=tmp_path, env=env).strip() == "['acme', 'poe', 'replicate', 'runway']"
 
 
 def broken_plugin(folder: Path) -> Path:

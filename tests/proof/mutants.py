@@ -31,7 +31,7 @@ REPLICATE, LEDGERS = "tests/providers/test_replicate_provider.py", "tests/ledger
 
 
 def _ledger(test: str, kind: str) -> tuple[str, ...]:
-    return tuple(f"{LEDGERS}::{test}[{loop}-{kind}]" for loop in ("asyncio", "trio"))
+    return tuple(f"{LEDGERS}::Test{kind.title()}Ledger::{test}[{loop}]" for loop in ("asyncio", "trio"))
 
 
 NEVER_TWICE = (

@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 import pytest
-from tests.storage.sources import Source
 
 from aifs_media.errors import BucketNotFoundError, ConfigurationError, RequestRejectedError, StorageError, UploadError
 from aifs_media.storage.local import LocalStorage
+from aifs_media.testing.sources import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

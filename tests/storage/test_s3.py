@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from tests.servers.r2_shim import Fault
-from tests.storage.sources import MEBIBYTE, Source, pattern, read_all
 
 from aifs_media.errors import ConfigurationError, RequestRejectedError, StorageCredentialError, StorageError
 from aifs_media.protocols import Checkable
 from aifs_media.storage.s3 import S3Storage
+from aifs_media.testing.sources import MEBIBYTE, Source, pattern, read_all
 
 if TYPE_CHECKING:
     from tests.servers.r2_shim import R2Shim

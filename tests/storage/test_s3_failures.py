@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from tests.servers.r2_shim import Fault
-from tests.storage.sources import MEBIBYTE, Source, StuckSource, pattern, read_all
 
 from aifs_media.errors import BucketNotFoundError, StorageCredentialError, StorageError, UploadError
 from aifs_media.storage.s3 import S3Storage
+from aifs_media.testing.sources import MEBIBYTE, Source, StuckSource, pattern, read_all
 
 if TYPE_CHECKING:
     from tests.servers.r2_shim import R2Shim

@@ -17,6 +17,7 @@ from aifs_media.cli.interrupted import Interrupted
 from aifs_media.cli.job_commands import adopt, cancel, jobs, recover, resume
 from aifs_media.cli.listing import models, providers
 from aifs_media.cli.media_commands import image, video
+from aifs_media.cli.new_provider import new_provider
 from aifs_media.cli.text_commands import caption, text
 from aifs_media.errors import MediaError
 
@@ -34,7 +35,7 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    image, video, text, caption, jobs, resume, recover, adopt, cancel, models, providers, doctor, demo, emulate,
+    image, video, text, caption, jobs, resume, recover, adopt, cancel, models, providers, doctor, demo, emulate, new_provider,
 ):  # fmt: skip
     application.command()(command)
 

@@ -53,6 +53,8 @@ def _state(answer: JsonValue) -> Pending | Succeeded | Failed:
     match answer:
         case {"id": str(ref), "state": "done", "file": str(url)}:
             return Succeeded(ref=ref, outputs=(RemoteFile(url=url),))
+        case {"id": str(ref), "state": "done"}:
+            return Succeeded(ref=ref, outputs=())
         case {"id": str(ref), "state": "failed", "error": str(message)}:
             return Failed(ref=ref, reason="generation_failed", message=message, billed="no")
         case {"id": str(ref), "state": "cancelled"}:

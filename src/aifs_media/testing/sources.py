@@ -1,4 +1,4 @@
-"""Byte sources for the storage tests."""
+"""Byte sources for tests of storages."""
 
 from __future__ import annotations
 
