@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aifs_media import MediaError
 
 TIMEOUT = 20.0
+# The machine's own time counts too.
+SLACK = 5.0
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def test_a_create_whose_answer_is_cut(tmp_path: Path, anyio_backend: str, script
         error, seconds = make(one, anyio_backend)
         assert one.emulator.books().creates == 1
         assert error is None
-        assert seconds <= TIMEOUT + 10.0
+        assert seconds <= TIMEOUT + 6.0 + SLACK
         assert stage_afterwards(one, anyio_backend) == "stored"
 
 
@@ -76,7 +78,7 @@ def test_a_create_that_is_cut_on_its_way(tmp_path: Path, anyio_backend: str, scr
         api.scripts.append(script)
         _, seconds = make(one, anyio_backend)
         assert one.emulator.books().creates <= 1
-        assert seconds <= TIMEOUT + 10.0
+        assert seconds <= TIMEOUT + 6.0 + SLACK
         assert stage_afterwards(one, anyio_backend) in {"stored", "new"}
 
 
@@ -112,7 +114,7 @@ def test_a_download_that_breaks_is_resumed(tmp_path: Path, anyio_backend: str, s
         delivery.scripts += [script] * 2
         error, seconds = make(one, anyio_backend)
         assert error is None
-        assert seconds <= 2 * (30.0 + 2.0) + TIMEOUT
+        assert seconds <= 2 * (30.0 + 2.0) + SLACK
         assert stage_afterwards(one, anyio_backend) == "stored"
 
 
@@ -123,7 +125,7 @@ def test_a_download_that_never_gets_through(tmp_path: Path, anyio_backend: str, 
         delivery.scripts += [script] * 3
         error, seconds = make(one, anyio_backend)
         assert isinstance(error, DownloadError)
-        assert seconds <= 3 * 30.0 + 1.0 + 2.0 + TIMEOUT
+        assert seconds <= 3 * 30.0 + 1.0 + 2.0 + SLACK
         assert delivery.connections == 3
         assert stage_afterwards(one, anyio_backend) == "stored"
 

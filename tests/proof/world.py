@@ -103,7 +103,10 @@ def lost_assets(books: Books, rows: dict[str, Job], mediocre: frozenset[str]) ->
     lost: list[str] = []
     for record in books.predictions:
         prompt = str(record.input.get("prompt"))
-        stage = rows[prompt].stage if prompt in rows else "no row"
+        row = rows.get(prompt)
+        stage = row.stage if row is not None else "no row"
+        if row is not None and stage == "stored" and (not row.parts or len(row.assets) < len(row.parts)):
+            stage = "said to be stored"
         known = {"stored", "uncertain"} | (
             {"failed", "expired", "storing", "submitted"} if prompt in mediocre else set()
         )
