@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import aifs_media
+from aifs_media import testing
 
 
 def test_every_exported_name_resolves() -> None:
@@ -23,6 +24,17 @@ def test_lazy_names_equal_the_typed_ones() -> None:
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert typed == aifs_media._HOME
+
+
+def test_the_test_kit_offers_what_it_says() -> None:
+    """The same for aifs_media.testing: every name can be had, and type checkers see the same ones."""
+    assert sorted(dir(testing)) == sorted(testing.__all__) == sorted(testing._HOME)
+    for name in testing.__all__:
+        assert getattr(testing, name) is not None
+    tree = ast.parse(Path(testing.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert typed == {name: f"aifs_media.testing.{module}" for name, module in testing._HOME.items()}
 
 
 def test_a_misspelt_name_is_an_attribute_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import urllib.request
@@ -129,6 +130,16 @@ class KeepsTheKeyInTheRef(Sound):
 
     async def cancel(self, ref: Any) -> Any:
         return await super().cancel(ref["id"])
+
+
+class UsesBasic(HandsOutTheKey):
+    def headers(self, key: str) -> dict[str, str]:
+        return {"authorization": "Basic " + base64.b64encode(f"me:{key}".encode()).decode()}
+
+
+class ForgetsTheKey(Sound):
+    def headers(self, key: str) -> dict[str, str]:
+        return {}
 
 
 class IgnoresCancel(Sound):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,8 @@ PLANTED = {
     broken.BelievesUnknownStates: {"test_an_unknown_state_is_not_the_end"},
     broken.FetchesWithTheKey: {"test_the_key_is_not_sent_to_the_output_host"},
     broken.HandsOutTheKey: {"test_the_key_is_not_sent_to_the_output_host"},
+    broken.UsesBasic: {"test_the_key_is_not_sent_to_the_output_host"},
+    broken.ForgetsTheKey: {"test_a_job_comes_to_its_end"},
     broken.FollowsRedirects: {"test_the_key_does_not_follow_a_redirect"},
     broken.RemembersJobs: {"test_a_ref_outlives_the_process"},
     broken.KeepsTheKeyInTheRef: {"test_no_key_in_what_is_recorded"},
@@ -73,6 +76,12 @@ def test_each_planted_mistake_is_found_and_named(provider: type[Sound]) -> None:
 def test_every_check_finds_something() -> None:
     """No check is there that could not fail."""
     assert set().union(*PLANTED.values()) == set(CHECKS)
+
+
+def test_the_page_names_every_check() -> None:
+    """docs/writing-a-provider.md says of each which mistake it finds."""
+    page = Path(__file__).resolve().parents[2] / "docs/writing-a-provider.md"
+    assert sorted(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))) == CHECKS
 
 
 class TestOwnServer(LoomContract):

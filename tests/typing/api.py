@@ -30,10 +30,11 @@ from aifs_media import (
     toolkit,
 )
 from aifs_media.events import Event, Stored
-from aifs_media.protocols import Ledger, MediaProvider, Pollable, Storage, role
+from aifs_media.protocols import Cancellable, Clock, Ledger, MediaProvider, Pollable, Storage, role
 from aifs_media.storage.local import LocalStorage
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.storage.s3 import S3Storage
+from aifs_media.testing import FakeClock, FakeProvider, ProviderContract, Reply, ServedJob, Service, forbid_spending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,3 +183,28 @@ class Provider(toolkit.HttpProvider):
 def third_party(environ: dict[str, str]) -> MediaProvider:
     provider: MediaProvider = Provider.from_settings(environ)
     return provider
+
+
+def kit() -> None:
+    """The fakes are what they stand in for."""
+    provider: MediaProvider = FakeProvider([MediaError("no"), toolkit.Pending(ref=None)], name="replicate")
+    pollable: Pollable = FakeProvider()
+    cancellable: Cancellable = FakeProvider()
+    clock: Clock = FakeClock()
+    with forbid_spending():
+        MediaGenerator(providers=[provider], clock=clock)
+    assert (pollable, cancellable) != (None, None)
+
+
+class Contract(ProviderContract):
+    """A provider's tests, typed."""
+
+    create = "POST /jobs"
+
+    def make_provider(self, service: Service) -> MediaProvider:
+        """Build it."""
+        return third_party(service.settings("ACME"))
+
+    def answer(self, job: ServedJob) -> JsonValue | Reply:
+        """Show a job."""
+        return Reply(201, {"id": job.id}) if job.call == "create" else {"id": job.id, "urls": list(job.files)}

@@ -5,6 +5,7 @@ Two listeners: the API, and the host that hands out the files, which must never 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -81,8 +82,9 @@ class Call:
     body: bytes
 
     def holds(self, text: str) -> bool:
-        """Say whether the text stands anywhere in the request."""
-        return text in self.path or text.encode() in self.body or any(text in value for value in self.headers.values())
+        """Say whether the text stands anywhere in the request, also within what HTTP Basic encodes."""
+        values = [*self.headers.values(), *(_basic(value) for value in self.headers.values())]
+        return text in self.path or text.encode() in self.body or any(text in value for value in values)
 
 
 class Hold:
@@ -163,7 +165,7 @@ class Service:
             self.calls.append(call)
         if self.hold is not None:
             self.hold.arrived.set()
-            self.hold.in_vain = not self.hold.let_go.wait(HOLD_LIMIT)
+            self.hold.in_vain |= not self.hold.let_go.wait(HOLD_LIMIT)
         fault = self.faults.get(name)
         if isinstance(fault, Reply):
             return fault
@@ -279,6 +281,14 @@ def _routes(script: ProviderScript) -> list[tuple[CallName, str, re.Pattern[str]
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^?]+?)", re.escape(path))
         routes.append((name, method.upper(), re.compile(pattern)))
     return routes
+
+
+def _basic(value: str) -> str:
+    scheme, _, encoded = value.partition(" ")
+    try:
+        return base64.b64decode(encoded).decode("utf-8", "replace") if scheme.lower() == "basic" else ""
+    except ValueError:
+        return ""
 
 
 def _json_or_none(body: bytes) -> JsonValue:
