@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media import MediaError, MediaGenerator
 from aifs_media.testing import SpendingForbiddenError
@@ -35,7 +36,7 @@ def test_media(aifs_generator, aifs_emulator, aifs_storage):
 
 def test_nothing_is_bought():
     with pytest.raises(SpendingForbiddenError):
-        SyncMediaGenerator.from_env({"REPLICATE_API_KEY": "k", "MEDIA_STORAGE": "memory"}).image("a fox")
+        SyncMediaGenerator.from_env({"REPLICATE_API_KEY": KEY, "MEDIA_STORAGE": "memory"}).image("a fox")
 """
 
 
@@ -69,7 +70,7 @@ async def test_the_fixtures_belong_together(
 @pytest.mark.anyio
 async def test_the_guard_as_a_fixture(aifs_forbid_spending: None) -> None:
     """It holds for the whole test."""
-    media = MediaGenerator.from_env({"REPLICATE_API_KEY": "k", "MEDIA_STORAGE": "memory"})
+    media = MediaGenerator.from_env({"REPLICATE_API_KEY": KEY, "MEDIA_STORAGE": "memory"})
     with pytest.raises(MediaError) as refused:
         await media.image("a fox")
     assert isinstance(refused.value, SpendingForbiddenError)

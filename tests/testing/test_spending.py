@@ -7,13 +7,14 @@ import socket
 import threading
 
 import pytest
+from tests.canaries import KEY
 
 from aifs_media import MediaGenerator, Settings, SyncMediaGenerator
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.testing import FakeClock, FakeProvider, SpendingForbiddenError, forbid_spending
 from aifs_media.testing.emulator import Emulator
 
-KEYS = {"REPLICATE_API_KEY": "r8_k", "POE_API_KEY": "k", "RUNWAYML_API_SECRET": "key_k"}
+KEYS = {"REPLICATE_API_KEY": KEY, "POE_API_KEY": KEY, "RUNWAYML_API_SECRET": KEY}
 MODELS = ["replicate:black-forest-labs/flux-schnell", "poe:gpt-image-1", "runway:gen4_image"]
 
 
