@@ -36,7 +36,7 @@ def test_media(aifs_generator, aifs_emulator, aifs_storage):
 
 def test_nothing_is_bought():
     with pytest.raises(SpendingForbiddenError):
-        SyncMediaGenerator.from_env({"REPLICATE_API_KEY": KEY, "MEDIA_STORAGE": "memory"}).image("a fox")
+        SyncMediaGenerator.from_env({"REPLICATE_API_KEY": "k", "MEDIA_STORAGE": "memory"}).image("a fox")
 """
 
 
