@@ -140,7 +140,7 @@ def test_the_test_with_the_leak_fails(tmp_path: Path) -> None:
         "import logging\n"
         "from aifs_media._secrets import Secret\n"
         f"def test_quiet():\n    Secret({KEY!r})\n"
-        f"def test_leak():\n    logging.getLogger('aifs_media').debug({KEY!r})\n"
+        f"def test_leak():\n    Secret({KEY!r})\n    logging.getLogger('aifs_media').debug({KEY!r})\n"
     )
     command = [
         sys.executable,
