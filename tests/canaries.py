@@ -81,8 +81,9 @@ class Canaries(logging.Handler):
         """Let it sign its outputs' URLs, and note its keys, which child processes may be given."""
         emulator.switches.url_query = "" if self.emulator_alone else f"sig={SIGNATURE}"
         settings = emulator.settings()
-        for name in ("REPLICATE_API_KEY", "POE_API_KEY"):
-            self.made_secret(settings[name])
+        for name in settings:
+            if name.endswith(("_KEY", "_SECRET")):
+                self.made_secret(settings[name])
 
     def look_at_row(self, job: Job) -> None:
         """Look at a row that is being written, and at the repr of the job in it."""

@@ -496,3 +496,16 @@ async def test_in_a_real_pool(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(UnsafeURLError, match=r"10\.0\.0\.1"):
                 await pool.request("GET", "https://files.example.com/")
         assert pool.connections == []
+
+
+@pytest.mark.parametrize(
+    ("written", "fetched"),
+    [
+        ("https://replicate.delivery/füchse/a b.png?q=ä", "https://replicate.delivery/f%C3%BCchse/a%20b.png?q=%C3%A4"),
+        ("https://replicate.delivery/f%C3%BC.png?sig=a%2Fb+c", "https://replicate.delivery/f%C3%BC.png?sig=a%2Fb+c"),
+        ("https://replicate.delivery/a;b=1/(c)~d?e=f?g&h=/", "https://replicate.delivery/a;b=1/(c)~d?e=f?g&h=/"),
+    ],
+)
+def test_what_cannot_be_sent_is_encoded_once(written: str, fetched: str) -> None:
+    """Letters beyond ASCII and spaces are sent as UTF-8 in percent signs; what is encoded already, and a signature, stays."""
+    assert URLGuard().check(written).url == fetched

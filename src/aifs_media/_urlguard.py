@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import idna
 
@@ -63,6 +63,9 @@ MAX_HOST_LENGTH = 253
 MAX_URL_LENGTH = 16_384
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 IPV4_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
+PATH_CHARACTERS = "/%:@!$&'()*+,;=[]|^~"
+"""Characters that stay as they are in a path; a percent sign, since what is encoded already must not be encoded twice."""
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -277,7 +280,8 @@ def _bracketed(host: str) -> str:
 
 def _rebuilt(scheme: str, host: str, port: int, path: str, query: str) -> str:
     shown_port = "" if port == DEFAULT_PORTS[scheme] else f":{port}"
-    return f"{scheme}://{_bracketed(host)}{shown_port}{path or '/'}{'?' + query if query else ''}"
+    sent = quote(path or "/", safe=PATH_CHARACTERS)
+    return f"{scheme}://{_bracketed(host)}{shown_port}{sent}{'?' + quote(query, safe=PATH_CHARACTERS + '?') if query else ''}"
 
 
 def _trusted_entry(entry: str) -> str:

@@ -76,7 +76,7 @@ class CompatibleService:
             return {"b64_json": data} if wanted == "b64_json" else {"url": f"data:image/png;base64,{data}"}
         path = f"/compatible/{random_hex()}.png"
         self._world.shelf.add(OutputFile(path, picture, creation.id, creation.end))
-        return {"url": self._world.delivery_url + path}
+        return {"url": self._world.output_url(path)}
 
     async def _models(self, _call: Call) -> Response:
         return answer({"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]})

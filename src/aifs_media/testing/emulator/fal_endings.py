@@ -73,14 +73,14 @@ async def _result(world: World, job: FalJob, fault: Fault | None, kept: float | 
     for picture in job.pictures:
         file = _shelved(world, job, picture, kept)
         shown = {"content_type": MEDIA_TYPES[picture.format], "file_name": file.path.rpartition("/")[2]}
-        files.append({"url": world.delivery_url + file.path, **shown, "width": picture.width, "height": picture.height})
+        files.append({"url": world.output_url(file.path), **shown, "width": picture.width, "height": picture.height})
         if fault is not None and kind == "data_uri":
             encoded = base64.b64encode(await file.read()).decode()
             files[-1]["url"] = f"data:{fault.text or MEDIA_TYPES[picture.format]};base64,{encoded}"
     if fault is not None and kind == "foreign_output":
         files = [{"url": fault.url}]
     if fault is not None and kind == "big_output":
-        files = [{"url": f"{world.delivery_url}/delivery/blob/{fault.size}.mp4"}]
+        files = [{"url": world.output_url(f"/delivery/blob/{fault.size}.mp4")}]
     seed = job.input.get("seed", job.pictures[0].seed)
     if job.model.kind == "video":
         return {"video": files[0], "seed": seed}

@@ -126,7 +126,7 @@ class RunwayService:
             case "foreign_output" if fault is not None:
                 return [fault.url]
             case "big_output" if fault is not None:
-                return [f"{self._world.delivery_url}/delivery/blob/{fault.size}.mp4"]
+                return [self._world.output_url(f"/delivery/blob/{fault.size}.mp4")]
             case _:
                 return None
 
@@ -149,7 +149,7 @@ class RunwayService:
         for number, picture in enumerate(task.pictures):
             path = f"/runway/{random_hex()}/output-{number}.{picture.format}"
             self._world.shelf.add(OutputFile(path, picture, task.id, task.end, now + _LINK_LIFE))
-            found.append(f"{self._world.delivery_url}{path}?_jwt={secrets.token_urlsafe(24)}")
+            found.append(self._world.output_url(path, f"_jwt={secrets.token_urlsafe(24)}"))
         return found
 
     async def _delete(self, call: Call) -> Response:
