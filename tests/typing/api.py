@@ -185,15 +185,22 @@ def third_party(environ: dict[str, str]) -> MediaProvider:
     return provider
 
 
+def takes_pollable(part: Pollable) -> None:
+    """Take what can be polled."""
+
+
+def takes_cancellable(part: Cancellable) -> None:
+    """Take what can be cancelled."""
+
+
 def kit() -> None:
     """The fakes are what they stand in for."""
     provider: MediaProvider = FakeProvider([MediaError("no"), toolkit.Pending(ref=None)], name="replicate")
-    pollable: Pollable = FakeProvider()
-    cancellable: Cancellable = FakeProvider()
+    takes_pollable(FakeProvider())
+    takes_cancellable(FakeProvider())
     clock: Clock = FakeClock()
     with forbid_spending():
         MediaGenerator(providers=[provider], clock=clock)
-    assert (pollable, cancellable) != (None, None)
 
 
 class Contract(ProviderContract):
