@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from tests.ledger.test_contract import attempt, job
 
 from aifs_media.errors import StaleJobError
 from aifs_media.ledger.postgres import PostgresLedger
+from aifs_media.testing.ledger_contract import attempt, job
 
 pytestmark = pytest.mark.anyio
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from tests.ledger.test_contract import attempt, job
 
 import aifs_media
 from aifs_media.errors import StaleJobError
 from aifs_media.ledger.postgres import PostgresLedger
 from aifs_media.ledger.sqlite import SqliteLedger
+from aifs_media.testing.ledger_contract import attempt, job
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from tests.servers.tcp_proxy import REFUSED, Script, TcpProxy
-from tests.storage.sources import MEBIBYTE, Source, pattern
 
 from aifs_media.errors import StorageError
 from aifs_media.storage import _s3_calls
 from aifs_media.storage.s3 import S3Storage
+from aifs_media.testing.sources import MEBIBYTE, Source, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -37,9 +37,10 @@ def missing_model(
         hint: what to do instead of the usual.
         request_id: of the answer that said so; empty where nobody was asked.
     """
-    others = [known.model for known in provider.capabilities if known.kind == kind]
+    known = [capability.model for capability in provider.capabilities if capability.kind == kind]
+    others = [other for other in known if other.lower() != model.lower()]
     alike = difflib.get_close_matches(model, others, n=2, cutoff=0.7)
-    offered = [other for other in dict.fromkeys([*successors, *alike, *others[:1]]) if other.lower() != model.lower()]
+    offered = list(dict.fromkeys([*successors, *alike, *others[:1]]))
     error = ModelRetiredError(
         message,
         model=f"{provider.name}:{model}",
