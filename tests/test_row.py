@@ -75,3 +75,17 @@ async def test_any_other_change_is_somebody_elses() -> None:
     with pytest.raises(StaleJobError):
         await row.change(stage="unknown")
     assert not await row.was_told()
+
+
+async def test_a_webhook_about_an_earlier_model_changes_nothing() -> None:
+    """A job that has turned to its next model is not told the handle of the one before."""
+    row = await working(MemoryLedger())
+    (first,) = row.job.attempts
+    turned = row.job.model_copy(
+        update={
+            "stage": "new",
+            "attempts": (first.model_copy(update={"outcome": "not_accepted"}),),
+            "request": row.job.request.model_copy(update={"model": "other"}),
+        }
+    )
+    assert with_ref(turned, "r1") is None

@@ -55,10 +55,15 @@ def named_job(name: str) -> tuple[str, str] | None:
 
 
 def with_ref(job: Job, ref: JsonValue) -> Job | None:
-    """Return the job with its last create accepted under that ref; None where the row knows how its create ended."""
+    """Return the job with its last create accepted under that ref; None where the row knows how its create ended.
+
+    A job that has turned to its next model has no create of that model yet, and nothing to do with what becomes of earlier ones.
+    """
     if job.stage not in NOT_KNOWN_YET or not job.attempts or job.ref is not None:
         return None
     *before, last = job.attempts
+    if (last.provider, last.model) != (job.provider, job.request.model):
+        return None
     accepted = last.model_copy(update={"outcome": "accepted", "ref": ref})
     return job.model_copy(update={"stage": "submitted", "attempts": (*before, accepted)})
 
