@@ -13,11 +13,18 @@ from aifs_media._inputs import readable_by_provider
 from aifs_media._outcome import record
 from aifs_media._reconcile import reconcile
 from aifs_media._retry import ATTEMPTS, wait_before
+from aifs_media._secrets import redact
 from aifs_media._shield import finish_within, shielded
 from aifs_media._told import RefToldError
-from aifs_media.errors import MediaError, ProviderUnavailableError, StaleJobError, UnexpectedResponseError
+from aifs_media.errors import (
+    ContentRejectedError,
+    MediaError,
+    ProviderUnavailableError,
+    StaleJobError,
+    UnexpectedResponseError,
+)
 from aifs_media.protocols import Gated, role
-from aifs_media.records import Attempt, Pending
+from aifs_media.records import Attempt, Failure, Pending
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -119,6 +126,9 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         # An answer that makes no sense is no refusal, whatever the adapter says of it.
         if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):
             await _note_attempt(row, "new", outcome="not_accepted", reason=error.code)
+            if isinstance(error, ContentRejectedError):
+                # An end, and the same for everyone who asks again: sent once more, it would be refused once more.
+                await row.change(stage="failed", failure=_refused(error))
             raise
         await _note_attempt(row, "unknown", outcome="unknown", reason=error.code)
         raise _AnswerLostError(error.message) from error
@@ -132,6 +142,10 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         raise
     await record(row, state)
     return state
+
+
+def _refused(error: ContentRejectedError) -> Failure:
+    return Failure(reason="content_rejected", message=redact(error.message), billed="no")
 
 
 def _still_ours(row: JobRow) -> None:

@@ -185,3 +185,17 @@ async def test_a_job_nobody_knows(media: MediaGenerator) -> None:
     """An id that is not in the ledger is an error with a hint."""
     with pytest.raises(JobNotFoundError, match="ledger"):
         await media.resume("nothing")
+
+
+async def test_a_moderation_refusal_is_an_end(media: MediaGenerator, emulator: Emulator) -> None:
+    """Whoever asks again for the job gets the same answer, and the provider is not asked a second time."""
+    emulator.fault("poe.chat", "moderated")
+    for _ in range(2):
+        with pytest.raises(ContentRejectedError) as refused:
+            await media.image("a fox", model="poe:imagen-4", job_id="one")
+        assert not refused.value.maybe_billed
+    with pytest.raises(ContentRejectedError):
+        await media.resume("one")
+    assert len(emulator.books().requested("poe.chat")) == 1
+    (job,) = await media.jobs()
+    assert (job.stage, job.attempts[-1].outcome) == ("failed", "not_accepted")
