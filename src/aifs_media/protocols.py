@@ -328,6 +328,8 @@ class Ledger(Protocol):
     async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
         """Replace the row if it still has `expected_version`; return the job with its new version, durable by then.
 
+        A job's identity, `created_at` and tags stay what they were when it was recorded.
+
         Raises:
             StaleJobError: another writer was faster, or `fence` is not the newest.
         """

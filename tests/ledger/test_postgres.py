@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
 import psycopg
 import pytest
 
-from aifs_media.errors import StaleJobError
+from aifs_media.errors import LedgerError, StaleJobError
+from aifs_media.ledger._postgres_rows import UPDATE_ALONE
 from aifs_media.ledger.postgres import PostgresLedger
 from aifs_media.testing.ledger_contract import attempt, job
 
@@ -31,6 +33,73 @@ async def test_connections_that_the_server_closed_meanwhile_are_not_used(
         else:
             assert await ledger.create_or_load(kept) == kept
     await ledger.aclose()
+
+
+async def test_a_pooler_may_put_another_connection_behind_each_call(postgres_dsn: str) -> None:
+    """One that knows none of the statements that this client has prepared, or has them prepared by another client."""
+    ledger = PostgresLedger(postgres_dsn, connections=1)
+    kept = await ledger.create_or_load(job())
+    connection = ledger._connections._idle[0]
+    for forgotten in range(3):
+        connection.execute("deallocate all")
+        kept = await ledger.update(kept, expected_version=kept.version)
+        assert kept.version == forgotten + 1
+    UPDATE_ALONE.prepare(connection)
+    UPDATE_ALONE.prepare(connection)  # known already: fine
+    prepared = connection.execute("select count(*) from pg_prepared_statements").fetchone()
+    assert prepared == (1,)
+    kept = await ledger.update(kept, expected_version=kept.version)
+    assert await ledger.load(kept.job_id) == kept
+    await ledger.aclose()
+
+
+async def test_a_connection_that_ends_during_a_change_is_a_retryable_error(
+    postgres_server: str, postgres_dsn: str
+) -> None:
+    """Nobody can know then whether the change was recorded; the next call connects again."""
+    ledger = PostgresLedger(postgres_dsn)
+    kept = await ledger.create_or_load(job())
+    waiting = "from pg_stat_activity where application_name = 'aifs-media' and wait_event_type = 'Lock'"
+
+    async def end_it_while_it_waits() -> None:
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            while not connection.execute(f"select pg_terminate_backend(pid, 5000) {waiting}".encode()).fetchall():
+                await anyio.sleep(0.02)
+
+    with psycopg.connect(postgres_dsn) as holder, anyio.fail_after(30):
+        holder.execute("select 1 from aifs_media_jobs for update")
+        async with anyio.create_task_group() as group:
+            group.start_soon(end_it_while_it_waits)
+            with pytest.raises(LedgerError, match="did not answer") as caught:
+                await ledger.update(kept, expected_version=kept.version)
+        assert caught.value.retryable
+    kept = await ledger.update(kept, expected_version=kept.version)
+    assert await ledger.load(kept.job_id) == kept
+    await ledger.aclose()
+
+
+async def test_text_that_postgres_cannot_hold_names_no_other_row(postgres_dsn: str) -> None:
+    """A NUL ends a text in the protocol; what stands before it may be another job."""
+    ledger = PostgresLedger(postgres_dsn)
+    kept = await ledger.create_or_load(job("one"))
+    with pytest.raises(LedgerError, match="refused"):
+        await ledger.update(job("one\0two"), expected_version=kept.version)
+    assert await ledger.load("one") == kept
+    await ledger.aclose()
+
+
+async def test_an_update_changes_no_index(postgres_dsn: str) -> None:
+    """Until the job is done: that is most of what an update would cost."""
+    ledger = PostgresLedger(postgres_dsn, connections=1)
+    kept = await ledger.create_or_load(job())
+    for _ in range(10):
+        kept = await ledger.update(kept, expected_version=kept.version)
+    await ledger.aclose()
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        counted = connection.execute(
+            "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'aifs_media_jobs'"
+        ).fetchone()
+    assert counted == (10, 10)
 
 
 async def test_a_handle_is_recorded_with_its_row_or_not_at_all(postgres_dsn: str) -> None:

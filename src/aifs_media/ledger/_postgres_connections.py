@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aifs_media._secrets import Secret, redact
 from aifs_media.errors import ConfigurationError, LedgerError
-from aifs_media.ledger import _postgres_schema
+from aifs_media.ledger import _postgres_rows, _postgres_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -107,7 +107,7 @@ class Connections:
         connection.close()
 
     def _connect(self) -> psycopg.Connection:
-        # No prepared statements: poolers that hand out a connection per transaction do not keep them.
+        # No prepared statements of psycopg's own: poolers that hand out a connection per transaction mix them up.
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **self._settings)  # type: ignore[arg-type]
         try:
             connection.execute("select set_config('statement_timeout', %s, false)", [STATEMENT_TIMEOUT])
@@ -120,6 +120,7 @@ class Connections:
             if not self._schema_checked:
                 _postgres_schema.prepare(connection)
                 self._schema_checked = True
+            _postgres_rows.UPDATE_ALONE.prepare(connection)
         except BaseException:  # an interrupt as well: a connection that is not ready is of no use to anybody
             connection.close()
             raise

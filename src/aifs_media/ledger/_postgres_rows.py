@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aifs_media.errors import JobNotFoundError
+from aifs_media.ledger._postgres_prepared import PreparedStatement
 from aifs_media.ledger._rows import (
     from_json,
     held_refs,
@@ -31,35 +32,30 @@ if TYPE_CHECKING:
     import psycopg
     from pydantic import JsonValue
 
+    from aifs_media.ledger._postgres_prepared import Value
     from aifs_media.records import Job, Stage
 
 UPDATE = """
-    update aifs_media_jobs set format = %(format)s, version = %(version)s, stage = %(stage)s, done = %(done)s,
-        provider = %(provider)s, tags = %(tags)s, changed_at = clock_timestamp(), expires_at = %(expires_at)s,
-        body = %(body)s
+    update aifs_media_jobs set format = %(format)s, version = version + 1, stage = %(stage)s, done = %(done)s,
+        changed_at = case when %(done)s then clock_timestamp() else changed_at end, expires_at = %(expires_at)s,
+        held = %(held)s, body = %(body)s
     where namespace = %(namespace)s and job_id = %(job_id)s and version = %(expected_version)s
         and (%(fence)s::bigint is null or lease_fence = %(fence)s::bigint)
     """
-
-HOLDS = """
-        and exists (
-            select 1 from aifs_media_refs
-            where provider = %(provider_#)s and ref = %(ref_#)s and namespace = %(namespace)s and job_id = %(job_id)s
-        )
-    """
+UPDATE_ALONE = PreparedStatement(UPDATE + " and held = %(held)s")
 
 
 def create_or_load(connection: psycopg.Connection, job: Job) -> Job:
     """Insert the job, or return the one that already has its identity."""
     cursor = connection.execute(
         """
-        insert into aifs_media_jobs (namespace, job_id, format, version, stage, done, provider, tags, created_at, changed_at,
-            expires_at, body)
-        values (%(namespace)s, %(job_id)s, %(format)s, %(version)s, %(stage)s, %(done)s, %(provider)s, %(tags)s,
-            %(created_at)s, clock_timestamp(), %(expires_at)s, %(body)s)
+        insert into aifs_media_jobs (namespace, job_id, format, version, stage, done, tags, created_at, changed_at,
+            expires_at, held, body)
+        values (%(namespace)s, %(job_id)s, %(format)s, %(version)s, %(stage)s, %(done)s, %(tags)s, %(created_at)s,
+            clock_timestamp(), %(expires_at)s, %(held)s, %(body)s)
         on conflict do nothing
         """,
-        {**_columns(job), "created_at": utc(job.created_at)},
+        {**_columns(job), "version": job.version, "tags": _tags(job.request.tags), "created_at": utc(job.created_at)},
     )
     if cursor.rowcount == 0:
         known = load(connection, job.job_id, job.namespace)
@@ -84,12 +80,8 @@ def load(connection: psycopg.Connection, job_id: str, namespace: str) -> Job | N
 def update_alone(connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None) -> Job | None:
     """Replace the row in one statement; None where that is not enough: a handle is new, or the row is not as expected."""
     changed = job.model_copy(update={"version": expected_version + 1})
-    conditions, values = [UPDATE], {**_columns(changed), "expected_version": expected_version, "fence": fence}
-    for number, (provider, ref) in enumerate(held_refs(changed)):
-        conditions.append(HOLDS.replace("#", str(number)))
-        values |= {f"provider_{number}": provider, f"ref_{number}": ref}
-    cursor = connection.execute("".join(conditions).encode(), values)
-    return changed if cursor.rowcount else None
+    values = {**_columns(changed), "expected_version": expected_version, "fence": fence}
+    return changed if UPDATE_ALONE.run(connection, values) else None
 
 
 def update(connection: psycopg.Connection, job: Job, *, expected_version: int, fence: int | None) -> Job:
@@ -224,17 +216,15 @@ def prune(connection: psycopg.Connection, before: datetime) -> int:
     return len(jobs)
 
 
-def _columns(job: Job) -> dict[str, object]:
+def _columns(job: Job) -> dict[str, Value]:
     return {
         "namespace": job.namespace,
         "job_id": job.job_id,
         "format": FORMAT,
-        "version": job.version,
         "stage": job.stage,
         "done": job.done,
-        "provider": job.provider,
-        "tags": _tags(job.request.tags),
         "expires_at": outputs_expire_at(job),
+        "held": json.dumps(held_refs(job)),
         "body": to_json(job),
     }
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 CREATION_LOCK = 0x61696673  # any number that is ours; held while the tables are made
-# Names sort by their bytes, as in the other ledgers, whatever language the database is set to.
+# An update changes nothing that an index holds until the job is done, and finds room for the new row beside the old one: then
+# PostgreSQL leaves the indexes alone. Names sort by their bytes, as in the other ledgers, whatever language the database is set to.
 SCHEMA = (
     """
     create table aifs_media_jobs (
@@ -21,7 +22,6 @@ SCHEMA = (
         version bigint not null,
         stage text not null,
         done boolean not null,
-        provider text not null,
         tags text[] not null,
         created_at timestamptz not null,
         changed_at timestamptz not null,
@@ -29,9 +29,10 @@ SCHEMA = (
         lease_owner text,
         lease_fence bigint not null default 0,
         lease_expires_at timestamptz,
+        held text not null,
         body text not null,
         primary key (namespace, job_id)
-    )
+    ) with (fillfactor = 50)
     """,
     "create index on aifs_media_jobs (expires_at nulls last, created_at, namespace, job_id) where not done",
     "create index on aifs_media_jobs (created_at)",

@@ -31,7 +31,6 @@ SCHEMA = (
         version integer not null,
         stage text not null,
         done integer not null,
-        provider text not null,
         created_at text not null,
         changed_at text not null,
         expires_at text,

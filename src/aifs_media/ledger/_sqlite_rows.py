@@ -36,13 +36,16 @@ def create_or_load(connection: sqlite3.Connection, job: Job, now: datetime) -> J
         return known
     connection.execute(
         """
-        insert into jobs (namespace, job_id, format, version, stage, done, provider, created_at, changed_at, expires_at, body)
-        values (:namespace, :job_id, :format, :version, :stage, :done, :provider, :created_at, :changed_at, :expires_at, :body)
+        insert into jobs (namespace, job_id, format, version, stage, done, created_at, changed_at, expires_at, body)
+        values (:namespace, :job_id, :format, :version, :stage, :done, :created_at, :changed_at, :expires_at, :body)
         """,
         {**_columns(job, now), "created_at": _text(job.created_at)},
     )
     _hold_refs(connection, job)
-    _write_tags(connection, job)
+    connection.executemany(
+        "insert into tags (namespace, job_id, name, value) values (?, ?, ?, ?)",
+        [(job.namespace, job.job_id, name, value) for name, value in job.request.tags.items()],
+    )
     return job
 
 
@@ -63,7 +66,7 @@ def update(connection: sqlite3.Connection, job: Job, now: datetime, *, expected_
     changed = job.model_copy(update={"version": expected_version + 1})
     cursor = connection.execute(
         """
-        update jobs set format = :format, version = :version, stage = :stage, done = :done, provider = :provider,
+        update jobs set format = :format, version = :version, stage = :stage, done = :done,
             changed_at = :changed_at, expires_at = :expires_at, body = :body
         where namespace = :namespace and job_id = :job_id and version = :expected_version
             and (:fence is null or lease_fence = :fence)
@@ -73,8 +76,6 @@ def update(connection: sqlite3.Connection, job: Job, now: datetime, *, expected_
     if cursor.rowcount == 0:
         raise _refusal(connection, job, expected_version=expected_version, fence=fence)
     _hold_refs(connection, changed)
-    connection.execute("delete from tags where namespace = ? and job_id = ?", (job.namespace, job.job_id))
-    _write_tags(connection, changed)
     return changed
 
 
@@ -220,7 +221,6 @@ def _columns(job: Job, now: datetime) -> dict[str, str | int | None]:
         "version": job.version,
         "stage": job.stage,
         "done": int(job.done),
-        "provider": job.provider,
         "changed_at": _text(now),
         "expires_at": None if expires_at is None else _text(expires_at),
         "body": to_json(job),
@@ -239,13 +239,6 @@ def _hold_refs(connection: sqlite3.Connection, job: Job) -> None:
         ).fetchone()
         if holder != (job.namespace, job.job_id):
             raise ref_held(job, holder[1])
-
-
-def _write_tags(connection: sqlite3.Connection, job: Job) -> None:
-    connection.executemany(
-        "insert into tags (namespace, job_id, name, value) values (?, ?, ?, ?)",
-        [(job.namespace, job.job_id, name, value) for name, value in job.request.tags.items()],
-    )
 
 
 def _refusal(connection: sqlite3.Connection, job: Job, *, expected_version: int, fence: int | None) -> Exception:
