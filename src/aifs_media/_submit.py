@@ -125,27 +125,20 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
     except MediaError as error:
         # An answer that makes no sense is no refusal, whatever the adapter says of it.
         if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):
-            await _note_attempt(row, "new", outcome="not_accepted", reason=error.code)
-            if isinstance(error, ContentRejectedError):
-                # An end, and the same for everyone who asks again: sent once more, it would be refused once more.
-                await row.change(stage="failed", failure=_refused(error))
+            await _note_refusal(row, error)
             raise
-        await _note_attempt(row, "unknown", outcome="unknown", reason=error.code)
+        await _note_unknown(row, error.code)
         raise _AnswerLostError(error.message) from error
     except Exception as error:
         # A stranger's adapter may raise anything; whatever it was, the create may have been accepted.
-        await _note_attempt(row, "unknown", outcome="unknown", reason=type(error).__name__)
+        await _note_unknown(row, type(error).__name__)
         raise _AnswerLostError(f"{type(error).__name__} in the provider {provider.name!r}") from error
     except BaseException:
         with contextlib.suppress(RefToldError):
-            await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))
+            await shielded(RECORD_LIMIT, lambda: _note_unknown(row, "cancelled"))
         raise
     await record(row, state)
     return state
-
-
-def _refused(error: ContentRejectedError) -> Failure:
-    return Failure(reason="content_rejected", message=redact(error.message), billed="no")
 
 
 def _still_ours(row: JobRow) -> None:
@@ -158,6 +151,20 @@ def _still_ours(row: JobRow) -> None:
         )
 
 
-async def _note_attempt(row: JobRow, stage: str, **attempt: object) -> None:
+async def _note_refusal(row: JobRow, error: MediaError) -> None:
+    attempts = _with_outcome(row, outcome="not_accepted", reason=error.code)
+    if isinstance(error, ContentRejectedError):
+        # An end, and the same for everyone who asks again: sent once more, it would be refused once more.
+        failure = Failure(reason="content_rejected", message=redact(error.message), billed="no")
+        await row.change(stage="failed", failure=failure, attempts=attempts)
+    else:
+        await row.change(stage="new", attempts=attempts)
+
+
+async def _note_unknown(row: JobRow, reason: str) -> None:
+    await row.change(stage="unknown", attempts=_with_outcome(row, outcome="unknown", reason=reason))
+
+
+def _with_outcome(row: JobRow, **outcome: object) -> tuple[Attempt, ...]:
     *before, last = row.job.attempts
-    await row.change(stage=stage, attempts=(*before, last.model_copy(update=attempt)))
+    return (*before, last.model_copy(update=outcome))

@@ -86,9 +86,9 @@ def updates_on_told(updates: dict[str, object], told: Job) -> dict[str, object]:
     Raises:
         RefToldError: they said that the create was not accepted, or that nobody knows.
     """
-    if updates.get("stage") in NOT_KNOWN_YET:
-        raise RefToldError
     attempts = cast("tuple[Attempt, ...]", updates.get("attempts", ()))
+    if updates.get("stage") in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted"):
+        raise RefToldError
     if attempts and attempts[-1].ref is None:
         return {**updates, "attempts": (*attempts[:-1], attempts[-1].model_copy(update={"ref": told.ref}))}
     return updates

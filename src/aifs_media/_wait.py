@@ -11,7 +11,7 @@ from aifs_media import events
 from aifs_media._outcome import record
 from aifs_media._poll import Deadline, next_wait
 from aifs_media.errors import GenerationTimeoutError, JobNotFoundError, MediaError, UnexpectedResponseError
-from aifs_media.protocols import Cancellable, Pollable, role
+from aifs_media.protocols import Cancellable, ForgetsCancelled, Pollable, role
 from aifs_media.records import Failed, Pending, Succeeded
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ async def poll(pollable: Pollable, ref: JsonValue) -> State:
 
 
 async def _look(row: JobRow, pollable: Pollable, ref: JsonValue) -> State:
-    """Ask how a job stands. One that was to be cancelled, and that the provider no longer knows, is cancelled."""
+    """Ask how a job stands. One that was to be cancelled, and that a forgetful provider does not know any more, is cancelled."""
     try:
         return await poll(pollable, ref)
     except JobNotFoundError:
-        if not row.job.cancel_requested:
+        if not row.job.cancel_requested or role(pollable, ForgetsCancelled) is None:
             raise
         message = "The provider was asked to cancel the job, and does not know it any more."
         return Failed(reason="canceled", message=message, ref=ref)

@@ -92,6 +92,19 @@ class Cancellable(Protocol):
 
 
 @runtime_checkable
+class ForgetsCancelled(Protocol):
+    """A provider that removes a job that was cancelled: asked for afterwards, it is not found.
+
+    Of any other provider, "not found" says nothing about how a job ended.
+    """
+
+    @property
+    def forgets_cancelled(self) -> Literal[True]:
+        """Say so."""
+        ...
+
+
+@runtime_checkable
 class Findable(Protocol):
     """A provider whose list of jobs shows a create whose answer was lost."""
 

@@ -131,3 +131,18 @@ async def test_a_success_that_comes_before_the_cancellation_is_kept(
     )
     assert asset.duration == 1.0
     assert emulator.books().creates == 1
+
+
+async def test_not_found_after_a_cancellation_is_no_end_where_jobs_are_kept(
+    with_parts: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+) -> None:
+    """The result came first, and the server then does not know the job for a moment: it is looked at again, not written off."""
+    emulator.switches.latency = 50
+    ledger = EndsMeanwhile(clock)
+    job = await with_parts(ledger=ledger).start("video", "a fox", model=FILM, duration=1, on_cancel="cancel")
+    emulator.fault("replicate.get", "not_found_grace")
+    another_process = with_parts(ledger=ledger)
+    assert (await another_process.cancel(job)).stage == "submitted"
+    (asset,) = await another_process.resume(job.job_id)
+    assert asset.duration == 1.0
+    assert emulator.books().creates == 1

@@ -38,6 +38,7 @@ class FalProvider(HttpProvider):
     """
 
     name = "fal"
+    forgets_cancelled: Literal[True] = True
     label = "fal"
     base_url = "https://queue.fal.run"
     key_settings: ClassVar[tuple[str, ...]] = ("FAL_KEY",)

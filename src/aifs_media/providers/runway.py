@@ -45,6 +45,7 @@ class RunwayProvider(HttpProvider):
     """
 
     name = "runway"
+    forgets_cancelled: Literal[True] = True
     label = "Runway"
     base_url = "https://api.dev.runwayml.com"
     base_url_settings: ClassVar[tuple[str, ...]] = ("RUNWAYML_BASE_URL",)

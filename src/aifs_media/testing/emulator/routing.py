@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
@@ -63,7 +64,10 @@ def route(
     """
 
     async def serve(request: Request) -> Response:
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # gone before its request was whole: nothing has arrived, and nobody reads an answer
+            return Response()
         arrival = world.books.arrive(
             route=name,
             method=request.method,

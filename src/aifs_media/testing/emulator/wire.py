@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -31,8 +32,9 @@ class DropConnection(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI signature
         """Abort the transport so that the peer sees a reset."""
         transport = scope["state"]["transport"]
-        # Lingering for 0 seconds makes the kernel send RST instead of FIN.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Lingering for 0 seconds makes the kernel send RST instead of FIN. The peer may be gone already.
+        with suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
         await _until_disconnected(receive)
 
