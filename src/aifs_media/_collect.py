@@ -29,7 +29,7 @@ from aifs_media.errors import (
     UploadError,
 )
 from aifs_media.protocols import CostReporter, Pollable, role
-from aifs_media.records import Asset, Cost, Part, RemoteFile, Succeeded
+from aifs_media.records import Asset, Cost, Failed, Part, RemoteFile, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider, Storage
-    from aifs_media.records import Job, Stage
+    from aifs_media.records import Job, Stage, State
 
 PARTS_IN_FLIGHT = 4
 COST_LIMIT = 10.0
@@ -175,8 +175,8 @@ class Collector:
         row, pollable = self._row, role(self._provider, Pollable)
         old = row.part(index).output
         if pollable is not None and row.job.ref is not None:
-            state = await poll(pollable, row.job.ref)
-            kept = isinstance(state, Succeeded) and index < len(state.outputs)
+            state = await poll(pollable, row.job.ref, row.clock)
+            kept = not _lacks(state, index)
             if isinstance(state, Succeeded) and kept and state.outputs[index] != old:
                 await row.change_part(index, output=state.outputs[index])
                 return
@@ -275,6 +275,17 @@ class Collector:
         if isinstance(first, JobError):
             first.job = row.job
         raise first
+
+
+def _lacks(state: State, index: int) -> bool:
+    """Say whether an output is gone by the provider's own words. A job that is "running" again has not lost what it made."""
+    match state:
+        case Succeeded():
+            return index >= len(state.outputs)
+        case Failed():
+            return state.reason in {"expired", "no_media"}
+        case _:
+            return False
 
 
 def estimate(job: Job) -> Cost:

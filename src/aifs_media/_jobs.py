@@ -271,7 +271,7 @@ class Jobs:
         pollable = role(self.parts.provider(provider_name), Pollable)
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
-        state = await poll(pollable, ref)
+        state = await poll(pollable, ref, self.parts.clock)
         job = await self.parts.ledger.create_or_load(self._adopted(provider_name, ref, kind, prompt, namespace))
 
         async def work(row: JobRow) -> list[Asset]:

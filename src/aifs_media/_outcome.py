@@ -16,15 +16,24 @@ from aifs_media.errors import (
     PartialResultError,
     SubmissionUncertainError,
 )
-from aifs_media.records import Failed, Failure, Part, Succeeded
+from aifs_media.protocols import Pollable, role
+from aifs_media.records import Failed, Failure, Part, Pending, Succeeded
 
 if TYPE_CHECKING:
     from aifs_media._row import JobRow
+    from aifs_media.protocols import MediaProvider
     from aifs_media.records import Job, Stage, State
 
 log = logging.getLogger("aifs_media.jobs")
 
 ENDED: dict[str, Stage] = {"canceled": "canceled", "expired": "expired"}
+
+
+def believed(state: State, provider: MediaProvider) -> State:
+    """Return the state that may be recorded of a create: a success without media is asked for again where that can be done."""
+    if isinstance(state, Failed) and state.reason == "no_media" and state.ref is not None:
+        return Pending(ref=state.ref) if role(provider, Pollable) is not None else state
+    return state
 
 
 async def record(row: JobRow, state: State) -> None:

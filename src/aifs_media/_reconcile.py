@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from aifs_media._outcome import record
+from aifs_media._outcome import believed, record
 from aifs_media._retry import ATTEMPTS
 from aifs_media._told import RefToldError
 from aifs_media.errors import MediaError, SubmissionUncertainError
@@ -131,8 +131,9 @@ async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], r
             if cancellable is not None:
                 with contextlib.suppress(MediaError):
                     await cancellable.cancel(other.ref)
-    await record(row, oldest.state)
-    return oldest.state
+    state = believed(oldest.state, provider)
+    await record(row, state)
+    return state
 
 
 async def _give_up_or_retry(row: JobRow, reason: str) -> None:

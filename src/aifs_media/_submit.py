@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aifs_media import events
 from aifs_media._inputs import readable_by_provider
-from aifs_media._outcome import record
+from aifs_media._outcome import believed, record
 from aifs_media._reconcile import reconcile
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._secrets import redact
@@ -121,7 +121,7 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
     attempt = row.job.attempts[-1]
     try:
         _still_ours(row)
-        state = await provider.submit(request, submit_key=attempt.submit_key)
+        state = believed(await provider.submit(request, submit_key=attempt.submit_key), provider)
     except MediaError as error:
         # An answer that makes no sense is no refusal, whatever the adapter says of it.
         if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):

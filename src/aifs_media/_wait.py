@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
+from aifs_media._handles import same_job
 from aifs_media._outcome import record
 from aifs_media._poll import Deadline, next_wait
 from aifs_media.errors import GenerationTimeoutError, JobNotFoundError, MediaError, UnexpectedResponseError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from aifs_media._row import JobRow
-    from aifs_media.protocols import MediaProvider
+    from aifs_media.protocols import Clock, MediaProvider
     from aifs_media.records import State
 
 LAST_READ = 1.0
@@ -26,6 +27,9 @@ LAST_READ = 1.0
 
 CANCEL_LIMIT = 5.0
 """Seconds that the provider may take to answer a cancellation."""
+
+SECOND_LOOK = 1.0
+"""Seconds between two reads of a job that has succeeded and shows no media."""
 
 SETTLE_LIMIT = 10.0
 """Seconds to wait for the provider to confirm a cancellation."""
@@ -59,14 +63,22 @@ async def wait(
     return state
 
 
-async def poll(pollable: Pollable, ref: JsonValue) -> State:
-    """Ask how a job stands.
+async def poll(pollable: Pollable, ref: JsonValue, clock: Clock) -> State:
+    """Ask how a job stands. A success without media is believed only if it is said twice.
 
     Raises:
         MediaError: it could not be asked. What a stranger's adapter raises otherwise is an UnexpectedResponseError.
     """
+    state = await _read(pollable, ref)
+    if isinstance(state, Failed) and state.reason == "no_media":
+        await clock.sleep(SECOND_LOOK)
+        state = await _read(pollable, ref)
+    return state
+
+
+async def _read(pollable: Pollable, ref: JsonValue) -> State:
     try:
-        return await pollable.poll(ref)
+        state = await pollable.poll(ref)
     except MediaError:
         raise
     except Exception as error:
@@ -75,12 +87,19 @@ async def poll(pollable: Pollable, ref: JsonValue) -> State:
             f"The provider's adapter could not read the job's state ({type(error).__name__}).",
             hint="The job is not lost: resume(job) asks again.",
         ) from error
+    if state.ref is not None and not same_job(state.ref, ref):
+        raise UnexpectedResponseError(
+            "The provider answered about another job than it was asked for.",
+            hint="A cache or proxy in between may have mixed up two answers. resume(job) asks again.",
+            retryable=True,
+        )
+    return state
 
 
 async def _look(row: JobRow, pollable: Pollable, ref: JsonValue) -> State:
     """Ask how a job stands. One that was to be cancelled, and that a forgetful provider does not know any more, is cancelled."""
     try:
-        return await poll(pollable, ref)
+        return await poll(pollable, ref, row.clock)
     except JobNotFoundError:
         if not row.job.cancel_requested or role(pollable, ForgetsCancelled) is None:
             raise

@@ -9,6 +9,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from aifs_media._handles import ref_key
 from aifs_media.errors import JobNotFoundError
 from aifs_media.ledger._postgres_prepared import PreparedStatement
 from aifs_media.ledger._rows import (
@@ -18,7 +19,6 @@ from aifs_media.ledger._rows import (
     newer_format,
     outputs_expire_at,
     ref_held,
-    ref_key,
     stale,
     to_json,
     utc,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from aifs_media._handles import ref_key
 from aifs_media.errors import LedgerError, StaleJobError
 from aifs_media.records import Job, RemoteFile
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -34,19 +29,6 @@ def outputs_expire_at(job: Job) -> datetime | None:
 def urgency(job: Job) -> tuple[datetime, datetime, str, str]:
     """Return the key that sorts unfinished jobs: outputs that expire soonest first, then the oldest."""
     return outputs_expire_at(job) or LATEST, utc(job.created_at), job.namespace, job.job_id
-
-
-def ref_key(ref: JsonValue) -> str:
-    """Return a key that is equal for equal provider handles.
-
-    Handles that are objects are told apart by their `id`, which is all that a webhook names.
-
-    A hash: a handle may be longer than an index takes, and may hold a signed URL that is wiped from the row in the end.
-    """
-    if isinstance(ref, dict) and isinstance(ref.get("id"), str):
-        ref = ref["id"]
-    text = json.dumps(ref, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def held_refs(job: Job) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aifs_media._handles import ref_key
 from aifs_media.errors import JobNotFoundError
 from aifs_media.ledger._rows import (
     from_json,
@@ -13,7 +14,6 @@ from aifs_media.ledger._rows import (
     newer_format,
     outputs_expire_at,
     ref_held,
-    ref_key,
     stale,
     to_json,
     utc,

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aifs_media._clock import SystemClock
+from aifs_media._handles import ref_key
 from aifs_media.errors import JobNotFoundError
-from aifs_media.ledger._rows import held_refs, lease_lost, ref_held, ref_key, stale, urgency, utc
+from aifs_media.ledger._rows import held_refs, lease_lost, ref_held, stale, urgency, utc
 from aifs_media.records import Lease
 
 if TYPE_CHECKING:
