@@ -3,7 +3,7 @@
     nox -s soak -- --jobs 3000
     python benchmarks/soak.py --jobs 600 --backend trio
 
-A worker (`soak_worker.py`) makes pictures with 24 jobs at a time, a SQLite ledger and a local folder. Every few seconds it is killed
+A worker (`soak_worker.py`) makes pictures with 40 jobs at a time, a SQLite ledger and a local folder. Every few seconds it is killed
 with SIGKILL, and a fresh one calls `recover()` and goes on. The last part of the jobs is left to one worker that lives, so that
 its memory and its file descriptors can be watched. The emulator's clock and the worker's run faster than real time, because
 Replicate takes 600 creates a minute. In the end the emulator's books are compared with the folder and the ledger:
@@ -167,11 +167,11 @@ class Soak:
             worker.kill()
             self.kills += 1
             # Some jobs before the newest may not have reached the ledger; asked for again, the others are joined.
-            first = max(0, worker.latest - 50)
+            first = max(0, worker.latest - 100)
 
     def living_part(self, first: int, last: int) -> Worker:
         """Let one worker do the rest."""
-        worker = Worker("jobs", max(0, first - 50), last, self._environ)
+        worker = Worker("jobs", max(0, first - 100), last, self._environ)
         worker.wait()
         self.ends += worker.ends
         return worker
@@ -250,7 +250,7 @@ def growth(samples: list[dict[str, int]]) -> tuple[float, int]:
 def main() -> int:
     """Soak, and judge."""
     parser = argparse.ArgumentParser(description="Thousands of jobs under faults and kills.")
-    parser.add_argument("--jobs", type=int, default=3000)
+    parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--faults", type=float, default=0.05, help="share of the jobs that something goes wrong with")
     parser.add_argument("--speed", type=float, default=8.0, help="how fast the clock of emulator and worker runs")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))

@@ -33,7 +33,7 @@ MODELS = (
     "replicate:bytedance/sdxl-lightning-4step:5599ed30703defd1d160a25a63321b4dec97101d98b4674bcc56e41f62f35637",  # polled
 )
 PLAN = json.loads(os.environ["SOAK_PLAN"])
-AT_ONCE = 24
+AT_ONCE = 40
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

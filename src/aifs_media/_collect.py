@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 import anyio
 
 from aifs_media import events
+from aifs_media._assets import asset_of, completed, estimated_cost, share_of
 from aifs_media._download import EXPIRED_STATUSES, open_output
 from aifs_media._keys import encode_labels, with_extension
-from aifs_media._options import DURATION_TOLERANCE
-from aifs_media._prices import priced
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._wait import poll
 from aifs_media.errors import (
@@ -29,12 +26,12 @@ from aifs_media.errors import (
     UploadError,
 )
 from aifs_media.protocols import CostReporter, Pollable, role
-from aifs_media.records import Asset, Cost, Failed, Part, RemoteFile, Succeeded
+from aifs_media.records import Cost, Failed, RemoteFile, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aifs_media._download import Authorize, VerifiedSource
+    from aifs_media._download import Authorize
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider, Storage
@@ -218,45 +215,24 @@ class Collector:
         finally:
             await source.aclose()
         seconds = row.clock.monotonic() - started
-        asset = self._asset(index, source, object_key=object_key, url=address.url, seconds=seconds)
-        asset = asset.model_copy(update={"expires_at": address.expires_at, "size": stored.size})
-        await row.change_part(index, asset=asset, output=None, error="")
-
-    def _asset(self, index: int, source: VerifiedSource, *, object_key: str, url: str, seconds: float) -> Asset:
-        job, facts = self._row.job, source.facts
-        assert facts is not None
-        request = job.request
-        return Asset(
-            url=url,
-            object_key=object_key,
+        asset = asset_of(
+            row.job,
+            index,
+            source,
             storage=self._storage.name,
-            kind=request.kind,
-            media_type=facts.media_type,
-            size=source.size,
-            sha256=source.sha256,
-            width=facts.width,
-            height=facts.height,
-            duration=facts.duration,
-            fps=facts.fps,
-            provider=request.provider,
-            model=request.model,
-            prompt=request.prompt,
-            seed=job.reported_seed,
-            job_id=job.job_id,
-            namespace=job.namespace,
-            index=index,
-            created_at=self._row.clock.now(),
-            tags=request.tags,
-            warnings=(*_passed_over(job), *job.warnings, *_differences(job, facts.width, facts.height, facts.duration)),
-            timings={**job.timings, "transfer": round(seconds, 3)},
-            emulated=job.emulated or source.emulated,
+            object_key=object_key,
+            stored_size=stored.size,
+            address=address,
+            now=row.clock.now(),
+            seconds=seconds,
         )
+        await row.change_part(index, asset=asset, output=None, error="")
 
     async def _finish(self) -> None:
         row = self._row
-        cost = row.job.cost or estimate(row.job)
-        share, timings = _share(cost, len(row.job.parts)), row.timed_in_all()
-        parts = tuple(_completed(part, share, timings["total"]) for part in row.job.parts)
+        cost = row.job.cost or estimated_cost(row.job)
+        share, timings = share_of(cost, len(row.job.parts)), row.timed_in_all()
+        parts = tuple(completed(part, share, timings["total"]) for part in row.job.parts)
         stage: Stage = "storing" if self._failed else self._when_all_stored
         if self._failed and self.nothing_to_come:
             # Nothing more can come: what was stored in time is all there will be.
@@ -288,45 +264,6 @@ def _lacks(state: State, index: int) -> bool:
             return False
 
 
-def estimate(job: Job) -> Cost:
-    """Return what the job probably cost, from the published price; unknown where nothing published fits."""
-    seconds = math.fsum(asset.duration or 0.0 for asset in job.assets)
-    pixels = [(asset.width or 0) * (asset.height or 0) for asset in job.assets]
-    return priced(job.price, kind=job.request.kind, outputs=len(job.parts), seconds=seconds, pixels=pixels)
-
-
 def _stem(job: Job, index: int) -> str:
     """Return the key of an output without its extension; one that nobody asked for gets a name beside the first."""
     return job.object_stems[index] if index < len(job.object_stems) else f"{job.object_stems[0]}-{index}"
-
-
-def _completed(part: Part, cost: Cost, total: float) -> Part:
-    if part.asset is None:
-        return part
-    timings = {**part.asset.timings, "total": total}
-    return part.model_copy(update={"asset": part.asset.model_copy(update={"cost": cost, "timings": timings})})
-
-
-def _share(cost: Cost, number: int) -> Cost:
-    if cost.amount is None or number <= 1:
-        return cost
-    exact = (cost.amount / number).quantize(Decimal("0.000001"), ROUND_HALF_UP).normalize()
-    amount = Decimal(f"{exact:f}")
-    return cost.model_copy(update={"amount": amount, "quantity": cost.quantity / number if cost.quantity else None})
-
-
-def _passed_over(job: Job) -> tuple[str, ...]:
-    return tuple(f"{model} did not serve: {reason}." for model, reason in job.passed_over.items())
-
-
-def _differences(job: Job, width: int | None, height: int | None, duration: float | None) -> list[str]:
-    """Say where the measured file differs from what was to be expected."""
-    found: list[str] = []
-    expected = job.expected_size
-    if expected is not None and width is not None and (width, height) != (expected.width, expected.height):
-        found.append(f"The size is {width}x{height} and not {expected}.")
-    if job.expected_duration is not None and duration is not None:
-        tolerance = max(DURATION_TOLERANCE, 1.5 / (job.expected_fps or 24.0))
-        if abs(duration - job.expected_duration) > tolerance:
-            found.append(f"The duration is {duration:g} s and not {job.expected_duration:g} s.")
-    return found

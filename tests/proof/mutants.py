@@ -20,10 +20,11 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS, CHAINS, WEBHOOKS = (
+FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS, CHAINS, WEBHOOKS, LIES = (
     f"tests/generator/test_{name}.py"
     for name in (
         "faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals", "chains", "webhooks",
+        "lies",
     )
 )  # fmt: skip
 DOWNLOAD, GUARD, SECRETS = (f"tests/test_{name}.py" for name in ("download", "urlguard", "secrets"))
@@ -59,8 +60,8 @@ NEVER_TWICE = (
     Mutant(
         "whatever an adapter raises is a lost answer",
         "_submit.py",
-        'await _note_attempt(row, "unknown", outcome="unknown", reason=type(error).__name__)\n        raise _AnswerLostError',
-        'await _note_attempt(row, "new", outcome="not_accepted", reason=type(error).__name__)\n        raise MediaError',
+        "await _note_unknown(row, type(error).__name__)\n        raise _AnswerLostError",
+        "await _note_refusal(row, MediaError(str(error)))\n        raise MediaError",
         (f"{UNPAID}::test_whatever_an_adapter_raises_is_a_lost_answer",),
     ),
     Mutant(
@@ -87,8 +88,8 @@ NEVER_TWICE = (
     Mutant(
         "a create that was cut off is recorded as unknown",
         "_submit.py",
-        'await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "unknown", outcome="unknown", reason="cancelled"))',
-        'await shielded(RECORD_LIMIT, lambda: _note_attempt(row, "new", outcome="not_accepted", reason="cancelled"))',
+        'await shielded(RECORD_LIMIT, lambda: _note_unknown(row, "cancelled"))',
+        'await shielded(RECORD_LIMIT, lambda: _note_refusal(row, MediaError("cancelled")))',
         (f"{FAULTS}::test_a_held_create_ends_with_its_callers_patience",),
     ),
     Mutant(
@@ -185,7 +186,7 @@ NEVER_TWICE = (
     Mutant(
         "a ref that a webhook told is not forgotten",
         "_told.py",
-        'if updates.get("stage") in NOT_KNOWN_YET:',
+        'if updates.get("stage") in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted"):',
         "if False:",
         ("tests/test_row.py::test_who_gives_up_learns_that_it_was_accepted",),
     ),

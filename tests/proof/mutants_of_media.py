@@ -6,6 +6,7 @@ from tests.proof.mutants import (
     DOWNLOAD,
     GUARD,
     KEPT,
+    LIES,
     LIFETIMES,
     RECOVERY,
     REPLICATE,
@@ -46,9 +47,30 @@ NEVER_LOST = (
     Mutant(
         "a refused fetch is not the end of an output",
         "_collect.py",
-        "kept = isinstance(state, Succeeded) and index < len(state.outputs)",
+        "kept = not _lacks(state, index)",
         "kept = False",
         (f"{STRANGERS}::test_a_refused_fetch_of_a_fresh_output_is_not_its_end",),
+    ),
+    Mutant(
+        "a job that is running again has not lost its output",
+        "_collect.py",
+        "        case _:\n            return False",
+        "        case _:\n            return True",
+        (f"{LIES}::test_a_job_that_is_running_again_has_not_lost_its_output",),
+    ),
+    Mutant(
+        "not found after a cancellation is no end where jobs are kept",
+        "_wait.py",
+        "if not row.job.cancel_requested or role(pollable, ForgetsCancelled) is None:",
+        "if not row.job.cancel_requested:",
+        (f"{KEPT}::test_not_found_after_a_cancellation_is_no_end_where_jobs_are_kept",),
+    ),
+    Mutant(
+        "success without media is asked for again",
+        "_wait.py",
+        'if isinstance(state, Failed) and state.reason == "no_media":',
+        "if False:",
+        (f"{LIES}::test_success_without_media_is_asked_for_again",),
     ),
     Mutant(
         "one bad output does not cost the others",
@@ -101,6 +123,13 @@ NEVER_LIE = (
         "if found.kind != self._kind:",
         "if False:",
         ("tests/test_sniff.py::test_other_kind_is_refused",),
+    ),
+    Mutant(
+        "an answer about another job is not believed",
+        "_wait.py",
+        "if state.ref is not None and not same_job(state.ref, ref):",
+        "if False:",
+        (f"{LIES}::test_an_answer_about_another_job_is_not_ours",),
     ),
     Mutant(
         "success without media is a failure",
