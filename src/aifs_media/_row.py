@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 from aifs_media import events
+from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._secrets import redact
 from aifs_media._told import told_meanwhile, updates_on_told
-from aifs_media.errors import StaleJobError
+from aifs_media.errors import LedgerError, StaleJobError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,31 @@ class JobRow:
         changed = self.job.model_copy(update=updates)
         if changed.done:
             changed = _without_addresses(changed)
-        self.job = await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
+        self.job = await self._put(changed)
+
+    async def _put(self, changed: Job) -> Job:
+        """Write the row, a few times where the ledger cannot be reached: what a provider answered must not be known here only."""
+        number = 0
+        while True:
+            number += 1
+            try:
+                return await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
+            except StaleJobError:
+                # An earlier try may have been recorded although the ledger's answer to it was lost.
+                recorded = await self._recorded(changed) if number > 1 else None
+                if recorded is None:
+                    raise
+                return recorded
+            except LedgerError as error:
+                wait = wait_before(number, error) if number < ATTEMPTS else None
+                if wait is None:
+                    raise
+                log.warning("the ledger is away, tried again in %g s", wait, extra=self.fields("ledger"))
+                await self.clock.sleep(wait)
+
+    async def _recorded(self, changed: Job) -> Job | None:
+        latest = await self._ledger.load(changed.job_id, namespace=changed.namespace)
+        return latest if latest == changed.model_copy(update={"version": self.job.version + 1}) else None
 
     async def was_told(self) -> bool:
         """Look whether a webhook has told the provider's ref; if so, the job is submitted."""

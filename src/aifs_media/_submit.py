@@ -18,6 +18,7 @@ from aifs_media._shield import finish_within, shielded
 from aifs_media._told import RefToldError
 from aifs_media.errors import (
     ContentRejectedError,
+    LedgerError,
     MediaError,
     ProviderUnavailableError,
     StaleJobError,
@@ -66,6 +67,8 @@ async def submit(
             if state is not None:
                 return state
         except MediaError as error:
+            if row.job.stage == "intent":
+                raise row.name(_unrecorded(error)) from error.__cause__
             remaining = deadline.remaining(row.clock.monotonic())
             wait = wait_before(number, error, remaining=remaining) if number < ATTEMPTS else None
             if wait is None:
@@ -74,6 +77,14 @@ async def submit(
             await row.clock.sleep(wait)
         finally:
             row.job = row.job.model_copy(update={"timings": row.timed("submit", row.clock.monotonic() - started)})
+
+
+def _unrecorded(error: MediaError) -> MediaError:
+    """Return the error of a create that has left and whose outcome could not be recorded. Sent once more, it might be paid twice."""
+    error.maybe_billed = True
+    if isinstance(error, LedgerError):
+        error.hint = "The create was sent, and what became of it could not be recorded. resume(job_id) looks for it."
+    return error
 
 
 async def _intend_and_send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> State:

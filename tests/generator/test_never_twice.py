@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from aifs_media import MediaGenerator, Settings, StaleJobError, _turns
+from aifs_media import LedgerError, MediaGenerator, Settings, StaleJobError, _turns
 from aifs_media._http import HttpClient
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.ledger.sqlite import SqliteLedger
@@ -266,3 +266,64 @@ async def test_creates_go_out_on_fresh_connections() -> None:
         thread.join()
         server.server_close()
     assert len(set(connections)) == 3
+
+
+class Busy(MemoryLedger):
+    """A ledger that somebody else holds locked, as often as `times` says, when a create has been answered."""
+
+    times = 0
+
+    async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
+        """Refuse what tells of an accepted create."""
+        if self.times and job.attempts and job.attempts[-1].outcome == "accepted":
+            self.times -= 1
+            raise LedgerError("The ledger was locked by another process.", retryable=True)
+        return await super().update(job, expected_version=expected_version, fence=fence)
+
+
+class Forgetful(MemoryLedger):
+    """A ledger whose answer to the record of an accepted create is lost once, when it has been written."""
+
+    forgets = True
+
+    async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
+        """Write, and lose the answer."""
+        changed = await super().update(job, expected_version=expected_version, fence=fence)
+        if self.forgets and job.attempts and job.attempts[-1].outcome == "accepted":
+            self.forgets = False
+            raise LedgerError("The connection to the ledger ended.", retryable=True)
+        return changed
+
+
+@pytest.mark.parametrize("busy", [1, 2])
+async def test_a_ledger_that_is_busy_for_a_moment(
+    with_parts: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock, busy: int
+) -> None:
+    """The record of an accepted create is tried again, and the create is not."""
+    ledger = Busy(clock=clock)
+    ledger.times = busy
+    await with_parts(ledger=ledger).image("a fox", job_id="one")
+    assert emulator.books().creates == 1
+
+
+async def test_a_ledger_that_stays_busy_when_a_create_was_accepted(
+    with_parts: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+) -> None:
+    """It is said that the create may be billed; whoever resumes finds it instead of sending another."""
+    ledger = Busy(clock=clock)
+    ledger.times = 3
+    media = with_parts(ledger=ledger)
+    with pytest.raises(LedgerError, match="resume") as caught:
+        await media.image("a fox", job_id="one")
+    assert caught.value.maybe_billed
+    assert caught.value.job_id == "one"
+    assert (await media.resume("one"))[0].width
+    assert emulator.books().creates == 1
+
+
+async def test_a_record_whose_answer_was_lost_is_ours(
+    with_parts: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+) -> None:
+    """The row has changed, and by nobody else."""
+    await with_parts(ledger=Forgetful(clock=clock)).image("a fox", job_id="one")
+    assert emulator.books().creates == 1

@@ -51,6 +51,13 @@ NEVER_TWICE = (
         (f"{FAULTS}::test_a_lost_answer_is_found_by_our_seed", f"{FAULTS}::test_a_lost_answer_on_poe_is_uncertain"),
     ),
     Mutant(
+        "a create whose answer could not be recorded is not sent again",
+        "_submit.py",
+        'if row.job.stage == "intent":',
+        "if False:",
+        (f"{UNPAID}::test_a_ledger_that_stays_busy_when_a_create_was_accepted",),
+    ),
+    Mutant(
         "an answer without sense is no refusal",
         "_submit.py",
         "if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):",
