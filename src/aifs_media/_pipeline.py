@@ -108,6 +108,7 @@ class Pipeline:
             await shielded(CLEAN_UP_LIMIT, self._after_cancel)
             raise
         except MediaError as error:
+            self.row.name(error)
             self.row.tell(events.Failed, code=error.code, message=str(error))
             raise
         finally:

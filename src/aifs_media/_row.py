@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 PROGRESS_PAUSE = 0.25
 
+MAYBE_BILLED = frozenset({"intent", "unknown", "uncertain", "submitted", "succeeded", "storing", "stored"})
+"""Stages of a job of which a create has left, or may have, and that has not ended without its media."""
+
 log = logging.getLogger("aifs_media.jobs")
 
 
@@ -143,9 +146,10 @@ class JobRow:
         return self.timed("total", self.clock.monotonic() - self._began)
 
     def name(self, error: MediaError) -> MediaError:
-        """Put the job's names into an error that a lower level raised without knowing them."""
+        """Put what is known of the job into an error that a lower level raised without knowing it."""
         error.job_id = error.job_id or self.job.job_id
         error.provider = error.provider or self.job.provider
+        error.maybe_billed = error.maybe_billed or self.job.stage in MAYBE_BILLED
         return error
 
     def tell(self, event: type[events.JobEvent], **fields: object) -> None:

@@ -81,7 +81,6 @@ async def submit(
 
 def _unrecorded(error: MediaError) -> MediaError:
     """Return the error of a create that has left and whose outcome could not be recorded. Sent once more, it might be paid twice."""
-    error.maybe_billed = True
     if isinstance(error, LedgerError):
         error.hint = "The create was sent, and what became of it could not be recorded. resume(job_id) looks for it."
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from aifs_media.records import Job, Lease
 
 T = TypeVar("T")
+
+log = logging.getLogger("aifs_media.jobs")
 
 LEASE_SECONDS = 30.0
 RENEW_EVERY = 10.0
@@ -60,7 +63,7 @@ class Turns:
             try:
                 return await self._under(lease, job, work)
             finally:
-                await shielded(RELEASE_LIMIT, lambda: self._ledger.release(lease))
+                await shielded(RELEASE_LIMIT, lambda: self._release(lease))
 
     def is_busy(self, job: Job) -> bool:
         """Say whether a worker of this process has the job in hand."""
@@ -105,6 +108,13 @@ class Turns:
                 )
             await self._clock.sleep(LOOK_AGAIN)
 
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._ledger.release(lease)
+        except MediaError as error:
+            # It runs out by itself; what the work came to is not worth less for that.
+            log.warning("the lease could not be given back: %s", error.code, extra={"job_id": lease.job_id})
+
     async def _under(self, lease: Lease, job: Job, work: Callable[[JobRow], Awaitable[T]]) -> T:
         """Work while the lease is kept alive; stop when it is lost."""
         row = await self._row(job, lease.fence)
@@ -139,5 +149,5 @@ class Turns:
         if results:
             return results[0]
         if errors:
-            raise errors[0]
+            raise row.name(errors[0]) if isinstance(errors[0], MediaError) else errors[0]
         raise StaleJobError("Another process has taken the job over.", job=row.job, retryable=True)

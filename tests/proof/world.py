@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aifs_media import Job
     from aifs_media._row import OnEvent
     from aifs_media.events import Event
+    from aifs_media.protocols import Ledger, Storage
     from aifs_media.testing.emulator import Books
 
 FILM = "replicate:anotherjesse/zeroscope-v2-xl:9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351"
@@ -45,15 +46,17 @@ class World:
         self.folder = folder / "media"
         self.time = OneTime(emulator)
         self.events: list[Event] = []
-        self._ledger = folder / "jobs.db"
+        self.ledger = folder / "jobs.db"
         folder.mkdir(exist_ok=True)
 
-    def media(self, *, on_event: OnEvent | None = None) -> MediaGenerator:
+    def media(
+        self, *, on_event: OnEvent | None = None, ledger: Ledger | None = None, storage: Storage | None = None
+    ) -> MediaGenerator:
         """Return a generator as a new process would make it."""
         return MediaGenerator(
             settings=Settings.from_env(self.emulator.settings()),
-            storage=LocalStorage(self.folder),
-            ledger=SqliteLedger(self._ledger, clock=self.time),
+            storage=storage or LocalStorage(self.folder),
+            ledger=ledger or SqliteLedger(self.ledger, clock=self.time),
             clock=self.time,
             on_event=on_event or self.events.append,
         )
