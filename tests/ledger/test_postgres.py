@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import anyio
 import psycopg
 import pytest
@@ -12,6 +15,22 @@ from aifs_media.ledger.postgres import PostgresLedger
 from aifs_media.testing.ledger_contract import attempt, job
 
 pytestmark = pytest.mark.anyio
+
+
+def test_without_psycopg_the_extra_is_named() -> None:
+    """A process in which it cannot be imported, which is how it is where the extra is not installed."""
+    code = """
+import sys
+sys.modules["psycopg"] = None
+from aifs_media import ConfigurationError
+from aifs_media.ledger.postgres import PostgresLedger
+try:
+    PostgresLedger("postgresql://127.0.0.1/media")
+except ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert "pip install 'aifs-media[postgres]'" in done.stdout, done.stderr
 
 
 async def test_connections_that_the_server_closed_meanwhile_are_not_used(
@@ -95,10 +114,14 @@ async def test_an_update_changes_no_index(postgres_dsn: str) -> None:
     for _ in range(10):
         kept = await ledger.update(kept, expected_version=kept.version)
     await ledger.aclose()
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        counted = connection.execute(
-            "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'aifs_media_jobs'"
-        ).fetchone()
+    counted: object = None
+    # The server counts when the connection's process ends, which is a moment later.
+    with anyio.fail_after(20), psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        while counted in {None, (0, 0)}:
+            await anyio.sleep(0.05)
+            counted = connection.execute(
+                "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'aifs_media_jobs'"
+            ).fetchone()
     assert counted == (10, 10)
 
 

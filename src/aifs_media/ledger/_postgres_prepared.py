@@ -1,4 +1,7 @@
-"""A statement that PostgreSQL parses and plans once per connection, as far as what is between does not hinder it."""
+"""A statement that PostgreSQL parses and plans once per connection, as far as what is between does not hinder it.
+
+psycopg is imported when it is used: this module is there before it is known whether psycopg is installed.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,6 @@ import re
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
-
-from psycopg import DataError, OperationalError
-from psycopg.errors import DuplicatePreparedStatement, InvalidSqlStatementName, error_from_result
-from psycopg.pq import DiagnosticField, ExecStatus, error_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +38,15 @@ class PreparedStatement:
 
     def prepare(self, connection: psycopg.Connection) -> None:
         """Make it known to the server; that it is already known is fine."""
+        from psycopg.errors import DuplicatePreparedStatement
+
         with suppress(DuplicatePreparedStatement):
             _checked(connection.pgconn.prepare(self._name, self._text))
 
     def run(self, connection: psycopg.Connection, values: Mapping[str, Value]) -> int:
         """Run it and return how many rows it changed. Raises psycopg's errors."""
+        from psycopg.errors import InvalidSqlStatementName
+
         parameters = [_as_text(values[name]) for name in self._parameters]
         try:
             # psycopg takes None for null here, as it does below; its annotation says otherwise.
@@ -54,6 +57,10 @@ class PreparedStatement:
 
 
 def _checked(result: PGresult) -> PGresult:
+    from psycopg import OperationalError
+    from psycopg.errors import error_from_result
+    from psycopg.pq import DiagnosticField, ExecStatus, error_message
+
     if result.status == ExecStatus.COMMAND_OK:
         return result
     if result.error_field(DiagnosticField.SQLSTATE) is None:  # not the server's refusal: it cannot be reached
@@ -62,6 +69,8 @@ def _checked(result: PGresult) -> PGresult:
 
 
 def _as_text(value: Value) -> bytes | None:
+    from psycopg import DataError
+
     match value:
         case None:
             return None
