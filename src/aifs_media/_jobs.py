@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
 from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 
     from aifs_media._parts import Parts
     from aifs_media._pipeline import OnAsset
@@ -68,21 +68,28 @@ class Jobs:
             raise JobConflictError(job.job_id)
         return kept
 
+    async def one(self, kind: Kind, prompt: str, options: ImageOptions) -> Asset:
+        """Make one output."""
+        with _safe_to_retry(options):
+            job = await self.new(kind, prompt, 1, options)
+            return (await self.finish(job))[0]
+
     async def many(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> list[Asset]:
         """Make n outputs: in one job where the model can, else in jobs `id.0`, `id.1`, ...
 
         Raises:
             PartialResultError: some were stored and others were not.
         """
-        try:
-            job = await self.new(kind, prompt, n, options)
-        except UnsupportedOptionError as error:
-            if error.option != "n":
-                raise
-        else:
-            return await self.finish(job)
-        most = min(self._most_outputs(kind, named, options) for named in models_of(options))
-        return await self._several(kind, prompt, n, options, most)
+        with _safe_to_retry(options):
+            try:
+                job = await self.new(kind, prompt, n, options)
+            except UnsupportedOptionError as error:
+                if error.option != "n":
+                    raise
+            else:
+                return await self.finish(job)
+            most = min(self._most_outputs(kind, named, options) for named in models_of(options))
+            return await self._several(kind, prompt, n, options, most)
 
     def _most_outputs(self, kind: Kind, named: str | None, options: ImageOptions) -> int:
         name, model = choose_model(self.parts, kind, named)
@@ -154,8 +161,12 @@ class Jobs:
             )
         return found
 
-    async def start(self, job: Job) -> Job:
-        """Create the job at its provider, without waiting."""
+    async def begin(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+        """Record a job and create it at its provider, without waiting."""
+        with _safe_to_retry(options):
+            return await self._start(await self.new(kind, prompt, n, options))
+
+    async def _start(self, job: Job) -> Job:
 
         async def work(row: JobRow) -> Job:
             async with self._announced(row):
@@ -332,6 +343,17 @@ class Jobs:
                 f"The provider {name!r} writes no text.", hint="Set TEXT_PROVIDER=poe.", provider=name
             )
         return await writer.write(TextRequest(prompt=prompt, system=system, model=chosen))
+
+
+@contextmanager
+def _safe_to_retry(options: ImageOptions) -> Generator[None]:
+    """Call no error retryable after which the same call would not join the job but make and pay another."""
+    try:
+        yield
+    except MediaError as error:
+        if error.resumable and options.get("job_id") is None:
+            error.retryable = False
+        raise
 
 
 def _no_headers(url: str) -> Mapping[str, str]:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 PROGRESS_PAUSE = 0.25
 
-MAYBE_BILLED = frozenset({"intent", "unknown", "uncertain", "submitted", "succeeded", "storing", "stored"})
-"""Stages of a job of which a create has left, or may have, and that has not ended without its media."""
+GOES_ON = frozenset({"intent", "unknown", "submitted", "succeeded", "storing"})
+"""Stages of a job of which a create has left, or may have, and that somebody can go on with."""
+
+MAYBE_BILLED = GOES_ON | {"uncertain", "stored"}
 
 log = logging.getLogger("aifs_media.jobs")
 
@@ -150,6 +152,9 @@ class JobRow:
         error.job_id = error.job_id or self.job.job_id
         error.provider = error.provider or self.job.provider
         error.maybe_billed = error.maybe_billed or self.job.stage in MAYBE_BILLED
+        error.resumable = self.job.stage in GOES_ON
+        if error.resumable and "resume(" not in str(error):
+            error.hint = f"{error.hint} resume({self.job.job_id!r}) goes on with the job; a new one would be paid for anew.".strip()
         return error
 
     def tell(self, event: type[events.JobEvent], **fields: object) -> None:

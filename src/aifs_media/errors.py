@@ -72,9 +72,11 @@ class MediaError(Exception):
         provider: the provider's name, or empty.
         job_id: the job concerned, or empty.
         request_id: the provider's or storage's own id of the failed request, for their support; or empty.
-        retryable: whether the same call may succeed later without any change.
+        retryable: whether the same call may succeed later without any change, and without paying twice: False where that would
+            make another job beside a `resumable` one, because the call had no `job_id` of the caller's.
         retry_after: seconds the provider asked to wait, or None.
         maybe_billed: whether the provider may charge for what failed.
+        resumable: whether `resume(error.job_id)` can go on with the job and bring its media all the same.
     """
 
     code: ClassVar[str] = "media_error"
@@ -103,6 +105,7 @@ class MediaError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.maybe_billed = maybe_billed
+        self.resumable = False
 
     def __str__(self) -> str:
         text = self.message

@@ -119,8 +119,7 @@ class MediaGenerator:
             MediaError: see aifs_media.errors for which error asks for what.
         """
         async with self._jobs.parts.lease():
-            job = await self._jobs.new("image", prompt, 1, options)
-            return (await self._jobs.finish(job))[0]
+            return await self._jobs.one("image", prompt, options)
 
     async def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
         """Make several images of one prompt, in one create where the model can.
@@ -135,8 +134,7 @@ class MediaGenerator:
     async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
         """Make one video, from a prompt or a script, and store it. Raises MediaError."""
         async with self._jobs.parts.lease():
-            job = await self._jobs.new("video", str(prompt), 1, options)
-            return (await self._jobs.finish(job))[0]
+            return await self._jobs.one("video", str(prompt), options)
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -147,7 +145,7 @@ class MediaGenerator:
             MediaError: it was refused, or its answer was lost.
         """
         async with self._jobs.parts.lease():
-            return await self._jobs.start(await self._jobs.new(kind, str(prompt), n, options))
+            return await self._jobs.begin(kind, str(prompt), n, options)
 
     async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
         """Wait for a job of `start` and return its assets. Raises MediaError."""

@@ -40,7 +40,7 @@ def test_missing_key(aifs: Run, bare: dict[str, str]) -> None:
     ended = aifs("image", "A boat", "--json", env=bare)
     error = json.loads(ended.stdout)["error"]
     assert (ended.returncode, error["code"], error["exit_code"]) == (3, "missing_credential", 3)
-    assert set(error) == {"code", "message", "hint", "exit_code", "job_id", "retryable", "maybe_billed"}
+    assert set(error) == {"code", "message", "hint", "exit_code", "job_id", "retryable", "maybe_billed", "resumable"}
 
 
 def test_misspelt_model_option(aifs: Run, emulator: Emulator) -> None:

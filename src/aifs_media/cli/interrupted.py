@@ -23,7 +23,7 @@ class Interrupted(Exception):  # noqa: N818 - the person asked for it; it only e
 
     code: ClassVar[str] = "interrupted"
     hint: ClassVar[str] = ""
-    retryable: ClassVar[bool] = True
+    resumable: ClassVar[bool] = False  # the endings say it for each job
 
     def __init__(self, number: int, *, endings: Sequence[str], job_id: str, assets: Sequence[Asset]) -> None:
         self.message = " ".join((f"Interrupted by {signal.Signals(number).name}.", *endings))
@@ -31,4 +31,5 @@ class Interrupted(Exception):  # noqa: N818 - the person asked for it; it only e
         self.exit_code = 128 + number
         self.job_id = job_id
         self.maybe_billed = bool(job_id)
+        self.retryable = not job_id
         self.assets = tuple(assets)

@@ -55,6 +55,7 @@ def print_error(error: MediaError | Interrupted, *, as_json: bool) -> int:
                 "job_id": error.job_id,
                 "retryable": error.retryable,
                 "maybe_billed": error.maybe_billed,
+                "resumable": error.resumable,
             }
         }
         if assets:
@@ -65,6 +66,8 @@ def print_error(error: MediaError | Interrupted, *, as_json: bool) -> int:
     typer.echo(f"Error: {error}" if isinstance(error, MediaError) else error.message, err=True)
     if error.maybe_billed:
         typer.echo("It may have been billed.", err=True)
+    if error.resumable:
+        typer.echo(f"Go on with it: aifs-media resume {error.job_id}", err=True)
     return error.exit_code
 
 
@@ -81,6 +84,7 @@ def print_usage_error(error: typer.BadParameter, *, as_json: bool) -> int:
             "job_id": "",
             "retryable": False,
             "maybe_billed": False,
+            "resumable": False,
         }
         typer.echo(json.dumps({"error": details}))
     else:
