@@ -353,7 +353,10 @@ class Ledger(Protocol):
         ...
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
+        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest.
+
+        Those that were never sent come last: nothing of theirs is paid for, and they must not keep the others from being seen.
+        """
         ...
 
     async def search(

@@ -107,7 +107,7 @@ def unfinished(connection: psycopg.Connection, limit: int) -> list[Job]:
     rows = connection.execute(
         """
         select body from aifs_media_jobs where not done and format <= %s
-        order by expires_at nulls last, created_at, namespace, job_id limit %s
+        order by stage = 'new', expires_at nulls last, created_at, namespace, job_id limit %s
         """,
         [FORMAT, limit],
     )

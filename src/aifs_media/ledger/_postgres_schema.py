@@ -34,7 +34,7 @@ SCHEMA = (
         primary key (namespace, job_id)
     ) with (fillfactor = 50)
     """,
-    "create index on aifs_media_jobs (expires_at nulls last, created_at, namespace, job_id) where not done",
+    "create index on aifs_media_jobs (created_at) where not done",
     "create index on aifs_media_jobs (created_at)",
     "create index on aifs_media_jobs (changed_at) where done",
     "create index on aifs_media_jobs using gin (tags)",

@@ -26,9 +26,9 @@ def outputs_expire_at(job: Job) -> datetime | None:
     return min(moments, default=None)
 
 
-def urgency(job: Job) -> tuple[datetime, datetime, str, str]:
-    """Return the key that sorts unfinished jobs: outputs that expire soonest first, then the oldest."""
-    return outputs_expire_at(job) or LATEST, utc(job.created_at), job.namespace, job.job_id
+def urgency(job: Job) -> tuple[bool, datetime, datetime, str, str]:
+    """Return the key that sorts unfinished jobs: outputs that expire soonest first, then the oldest; never sent ones last."""
+    return job.stage == "new", outputs_expire_at(job) or LATEST, utc(job.created_at), job.namespace, job.job_id
 
 
 def held_refs(job: Job) -> list[tuple[str, str]]:

@@ -41,10 +41,7 @@ SCHEMA = (
         primary key (namespace, job_id)
     )
     """,
-    """
-    create index jobs_by_urgency on jobs (expires_at is null, expires_at, created_at, namespace, job_id)
-        where done = 0
-    """,
+    "create index jobs_unfinished on jobs (created_at) where done = 0",
     "create index jobs_by_age on jobs (created_at)",
     "create index jobs_by_end on jobs (changed_at) where done = 1",
     """

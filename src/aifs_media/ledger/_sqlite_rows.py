@@ -92,7 +92,7 @@ def unfinished(connection: sqlite3.Connection, limit: int) -> list[Job]:
     rows = connection.execute(
         """
         select body from jobs where done = 0 and format <= ?
-        order by expires_at is null, expires_at, created_at, namespace, job_id limit ?
+        order by stage = 'new', expires_at is null, expires_at, created_at, namespace, job_id limit ?
         """,
         (FORMAT, limit),
     )

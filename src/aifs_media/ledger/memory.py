@@ -88,7 +88,7 @@ class MemoryLedger:
         return self._rows[key].job if key else None
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
+        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest, unsent ones last."""
         jobs = [row.job for key, row in self._rows.items() if key not in self._finished]
         return sorted(jobs, key=urgency)[:limit]
 

@@ -74,7 +74,7 @@ class PostgresLedger:
         return await self._run_single(lambda connection: rows.find_by_ref(connection, provider, ref))
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
+        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest, unsent ones last."""
         return await self._run_single(lambda connection: rows.unfinished(connection, limit))
 
     async def search(

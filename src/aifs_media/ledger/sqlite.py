@@ -64,7 +64,7 @@ class SqliteLedger:
         return await self._read(lambda connection: rows.find_by_ref(connection, provider, ref))
 
     async def unfinished(self, *, limit: int = 100) -> Sequence[Job]:
-        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest."""
+        """Return jobs that have not reached an end: those whose outputs expire soonest first, then the oldest, unsent ones last."""
         return await self._read(lambda connection: rows.unfinished(connection, limit))
 
     async def search(

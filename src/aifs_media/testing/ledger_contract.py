@@ -173,15 +173,16 @@ class LedgerContract:
 
     @on_both_loops
     async def test_unfinished_jobs_by_urgency(self, ledger: Ledger) -> None:
-        """Those that expire soonest, then the oldest; finished ones are not among them."""
+        """Those that expire soonest, then the oldest, those never sent last; finished ones are not among them."""
         soon, later = BEGIN + timedelta(minutes=5), BEGIN + timedelta(minutes=50)
         for name, expires in (("later", later), ("soon", soon)):
             output = RemoteFile(url="https://x.test/a", expires_at=expires)
             await ledger.create_or_load(job(name, stage="succeeded", parts=(Part(index=0, output=output),)))
-        await ledger.create_or_load(job("old", age=100))
-        await ledger.create_or_load(job("young"))
+        await ledger.create_or_load(job("unsent", age=500))
+        await ledger.create_or_load(job("old", age=100, stage="submitted"))
+        await ledger.create_or_load(job("young", stage="unknown"))
         await ledger.create_or_load(job("done", stage="stored"))
-        assert [found.job_id for found in await ledger.unfinished()] == ["soon", "later", "old", "young"]
+        assert [found.job_id for found in await ledger.unfinished()] == ["soon", "later", "old", "young", "unsent"]
         assert [found.job_id for found in await ledger.unfinished(limit=1)] == ["soon"]
 
     @on_both_loops
