@@ -482,6 +482,26 @@ async def test_another_peer_is_refused() -> None:
     await visitors.listener.aclose()
 
 
+async def test_a_peer_that_has_gone_is_no_other_peer() -> None:
+    """A connection that is reset at once has no address at its other end; another try may get through."""
+
+    class Gone(httpcore.AsyncNetworkStream):
+        def get_extra_info(self, info: str) -> object:
+            return None
+
+        async def aclose(self) -> None:
+            """Nothing is open any more."""
+
+    class Resetting(httpcore.AnyIOBackend):
+        async def connect_tcp(self, *arguments: object, **options: object) -> httpcore.AsyncNetworkStream:
+            return Gone()
+
+    backend = GuardedBackend(URLGuard())
+    backend._network = Resetting()
+    with pytest.raises(httpcore.ConnectError, match="ended at once"):
+        await backend.connect_tcp("8.8.8.8", 443, timeout=5)
+
+
 async def test_local_sockets_are_refused() -> None:
     """No URL leads to a local socket."""
     with pytest.raises(UnsafeURLError, match="local socket"):

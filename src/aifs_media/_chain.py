@@ -70,6 +70,8 @@ def _is_over_unbilled(job: Job, error: MediaError) -> bool:
         )
         return theirs and not error.maybe_billed and not isinstance(error, JobConflictError)
     if job.stage == "canceled":
-        # Confirmed by the provider, after the caller's time for this model ran out; not by the caller's own wish.
-        return isinstance(error, GenerationTimeoutError)
+        # Confirmed by the provider, after the caller's time for this model ran out; not by the caller's own wish. Some charge in
+        # full for what was running, and say so.
+        billed = job.failure is not None and job.failure.billed == "yes"
+        return isinstance(error, GenerationTimeoutError) and not billed
     return job.stage == "failed" and job.failure is not None and job.failure.billed == "no"

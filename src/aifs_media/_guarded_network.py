@@ -114,6 +114,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 async def _refuse_other_peer(stream: httpcore.AsyncNetworkStream, address: str) -> None:
     peer = stream.get_extra_info("server_addr")
-    if peer is None or ipaddress.ip_address(peer[0]) != ipaddress.ip_address(address):
+    if peer is None:  # a connection that was reset at once has no other end any more
+        await stream.aclose()
+        raise httpcore.ConnectError(f"The connection to {address} ended at once.")
+    if ipaddress.ip_address(peer[0]) != ipaddress.ip_address(address):
         await stream.aclose()
         raise UnsafeURLError(f"The connection to {address} was answered by another address.")

@@ -121,27 +121,40 @@ class Pipeline:
             MediaError: the result that came first could not be stored.
         """
         await self._stop()
-        if self.row.job.stage == "new":
-            failure = Failure(reason="canceled", message="The job was cancelled before it was sent.", billed="no")
-            await self.row.change(stage="canceled", failure=failure)
         await self._collect()
 
     async def _stop(self) -> None:
         """Stop what runs at the provider; where the create's answer was lost, it is looked for first."""
         row = self.row
         if row.job.stage in {"intent", "unknown"}:
+            # On record first: whoever finds out later what became of the create must not send it again.
+            await row.change(cancel_requested=True)
             with contextlib.suppress(SubmissionUncertainError):
                 await self._reconcile(
                     "it was cancelled before the create was answered",
                     Deadline.after(row.clock.monotonic(), SETTLE_LIMIT),
                 )
-        if row.job.stage == "submitted":
+        await self._end_cancelled()
+
+    async def _end_cancelled(self) -> None:
+        """Bring a job that is to be cancelled to its end: not sent, or stopped at the provider."""
+        row = self.row
+        if row.job.stage == "new":
+            lost = row.job.has_lost_create
+            words = "An earlier create may have been accepted." if lost else "It was not accepted before that."
+            message = (
+                f"The job was cancelled. {words}" if row.job.attempts else "The job was cancelled before it was sent."
+            )
+            failure = Failure(reason="canceled", message=message, billed="unknown" if lost else "no")
+            await row.change(stage="canceled", failure=failure)
+        elif row.job.stage == "submitted":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
 
     def _deadline(self) -> Deadline:
         return Deadline.after(self.row.clock.monotonic(), self.row.job.timeout)
 
     async def _start(self, deadline: Deadline) -> None:
+        await self._settle_lost_create(deadline)
         if self.row.job.stage == "new":
             await self._submit(deadline)
         raise_if_ended(self.row.job)
@@ -149,9 +162,7 @@ class Pipeline:
     async def _finish(self, deadline: Deadline) -> None:
         row = self.row
         raise_if_ended(row.job)
-        state: State = Pending(ref=row.job.ref)
-        if row.job.stage in {"intent", "unknown"}:
-            state = await self._reconcile("the process ended meanwhile", deadline) or state
+        state = await self._settle_lost_create(deadline) or Pending(ref=row.job.ref)
         if row.job.stage == "new":
             state = await self._submit(deadline)
         if row.job.stage == "submitted":
@@ -162,6 +173,17 @@ class Pipeline:
         raise_if_ended(row.job)
         await self._collect()
         raise_if_partial(row.job)
+
+    async def _settle_lost_create(self, deadline: Deadline) -> State | None:
+        """Find out what became of a create that a process left behind; one of a cancelled job is not sent again."""
+        row = self.row
+        if row.job.stage not in {"intent", "unknown"}:
+            return None
+        state = await self._reconcile("the process ended meanwhile", deadline)
+        if row.job.cancel_requested:
+            await self._end_cancelled()
+            raise_if_ended(row.job)
+        return state
 
     async def _collect(self) -> None:
         """Store what is not stored yet, then hand it to the host; the job is done when the host has it."""
@@ -205,11 +227,18 @@ class Pipeline:
             return await submit(
                 row, provider=self._provider, storage=self._storage, ledger=self._ledger, deadline=deadline
             )
-        if row.job.stage == "succeeded":
-            return Pending(ref=row.job.ref)
-        if row.job.stage == "new":
-            outcome = "the create was not sent, or not accepted; nothing is billed."
-            raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome)
+        match row.job.stage:
+            case "intent" | "unknown":
+                return await self._look_when_time_is_up(deadline)
+            case "new":
+                raise self._not_sent()
+            case _:
+                # It was answered in the seconds that a create in flight is given: what is recorded then is what counts.
+                raise_if_ended(row.job)
+                return Pending(ref=row.job.ref)
+
+    async def _look_when_time_is_up(self, deadline: Deadline) -> State:
+        row = self.row
         outcome = "the create was not answered, and its result may be billed"
         try:
             state = await self._reconcile("the wait ran out before the create was answered", deadline)
@@ -219,12 +248,14 @@ class Pipeline:
             )
             raise GenerationTimeoutError(job=row.job, timeout=row.job.timeout, outcome=outcome + later) from error
         if state is None:
-            raise GenerationTimeoutError(
-                job=row.job,
-                timeout=row.job.timeout,
-                outcome="the provider did not accept the create; nothing is billed.",
-            )
+            raise self._not_sent()
         return state
+
+    def _not_sent(self) -> GenerationTimeoutError:
+        outcome = "the create was not sent, or not accepted; nothing is billed."
+        if self.row.job.has_lost_create:
+            outcome = "a create was not answered, and its result may be billed; resume(job) sends another, as on_unknown says."
+        return GenerationTimeoutError(job=self.row.job, timeout=self.row.job.timeout, outcome=outcome)
 
     async def _reconcile(self, reason: str, deadline: Deadline) -> State | None:
         return await reconcile(self.row, provider=self._provider, ledger=self._ledger, reason=reason, deadline=deadline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from aifs_media._told import named_job, with_ref
+from aifs_media._told import TRIES, named_job, with_ref
 from aifs_media.errors import LedgerError, StaleJobError, WebhookRefusedError
 from aifs_media.protocols import WebhookVerifier, role
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from aifs_media.protocols import Ledger, MediaProvider
     from aifs_media.records import Job, WebhookNote
-
-TRIES = 5
-"""How often the row is read again because somebody changed it between reading and writing."""
 
 log = logging.getLogger("aifs_media.webhooks")
 

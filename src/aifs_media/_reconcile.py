@@ -8,18 +8,21 @@ have become visible, proves that it was not accepted.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
 
+from aifs_media._handles import ref_key
 from aifs_media._outcome import believed, record
 from aifs_media._retry import ATTEMPTS
+from aifs_media._secrets import redact
 from aifs_media._told import RefToldError
 from aifs_media.errors import MediaError, SubmissionUncertainError
 from aifs_media.protocols import Cancellable, Findable, role
-from aifs_media.records import Pending
+from aifs_media.records import Pending, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +39,9 @@ CREATE_LIMIT = 110.0
 LAST_LOOK = 6.0
 """Seconds past the caller's time at which a look ends. A create in flight may have had five of them."""
 
-CLOCK_SKEW = 60.0
+CLOCK_SKEW = 900.0
+"""Seconds by which our clock and the provider's may differ. A window that misses our own job would prove that it is not there."""
+
 WAITS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 log = logging.getLogger("aifs_media.reconcile")
@@ -78,15 +83,16 @@ async def _look_for(
             raise RefToldError
         began = row.clock.now()
         limit = max(deadline.at + LAST_LOOK - row.clock.monotonic(), 1.0)
-        found = await _look(row, findable, ledger, since, limit=limit)
-        if found:
-            return await _adopt(row, provider, found, reason)
+        found = await _look(row, findable, since, limit=limit)
+        free = None if found is None else await _not_held(row, ledger, found, reason)
+        if free:
+            return await _adopt(row, provider, free, reason)
         if began > forgotten_at:
             await row.change(stage="uncertain")
             raise SubmissionUncertainError(
                 job=row.job, reason=reason, hint="The provider's list no longer reaches back."
             )
-        if found is not None and began >= visible_by:
+        if free is not None and began >= visible_by:
             log.info("the lost create was not accepted", extra=row.fields("reconcile"))
             *before, last = row.job.attempts
             await row.change(stage="new", attempts=(*before, last.model_copy(update={"outcome": "not_accepted"})))
@@ -99,10 +105,8 @@ async def _look_for(
         await row.sleep(wait)
 
 
-async def _look(
-    row: JobRow, findable: Findable, ledger: Ledger, since: datetime, *, limit: float
-) -> Sequence[Found] | None:
-    """Return the jobs with our inputs that no row holds; None if the look was not complete within the limit in seconds."""
+async def _look(row: JobRow, findable: Findable, since: datetime, *, limit: float) -> list[Found] | None:
+    """Return the jobs with our inputs, each once; None if the look was not complete within the limit in seconds."""
     until = row.clock.now() + timedelta(seconds=CLOCK_SKEW)
     try:
         with anyio.fail_after(limit):
@@ -112,28 +116,70 @@ async def _look(
         reason = error.code if isinstance(error, MediaError) else type(error).__name__
         log.info("could not look for the lost create: %s", reason, extra=row.fields("reconcile"))
         return None
-    return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]
+    # Pages of a list move while they are read, so that a job may be on two of them.
+    return list({ref_key(one.ref): one for one in found}.values())
+
+
+async def _not_held(row: JobRow, ledger: Ledger, found: Sequence[Found], reason: str) -> list[Found]:
+    """Return those of the jobs that no row holds.
+
+    Raises:
+        SubmissionUncertainError: another row holds the only one with our own seed, which shows that the create was accepted.
+    """
+    free: list[Found] = []
+    elsewhere = ""
+    for one in found:
+        holder = await ledger.find_by_ref(row.job.provider, one.ref)
+        if holder is None:
+            free.append(one)
+        elif (holder.namespace, holder.job_id) != (row.job.namespace, row.job.job_id):
+            elsewhere = holder.job_id
+    if elsewhere and not free and row.job.seed_is_ours:
+        await row.change(stage="uncertain")
+        hint = f"The create was accepted, and the job {elsewhere!r} of this ledger has it: go on with that."
+        raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
+    return free
 
 
 async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], reason: str) -> State:
     if not row.job.seed_is_ours:
-        await row.change(stage="uncertain")
-        hint = f"{len(found)} job(s) at {provider.name!r} have exactly these inputs, and so could be somebody else's: none was touched."
-        raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
-    oldest, *others = sorted(found, key=lambda one: one.created_at)
-    if others:
-        warning = (
-            f"The provider had made {len(found)} jobs of one create; the oldest was kept and the others were cancelled."
+        names = ", ".join(_name(row, one) for one in found)
+        await row.change(stage="uncertain", warnings=(*row.job.warnings, f"May be this job: {names}."))
+        hint = (
+            f"{len(found)} job(s) at {provider.name!r} have exactly these inputs, and so could be somebody else's: none was "
+            f"touched. If one is yours, adopt() brings its media: {names}."
         )
-        await row.change(warnings=(*row.job.warnings, warning))
-        cancellable = role(provider, Cancellable)
-        for other in others:
-            if cancellable is not None:
-                with contextlib.suppress(MediaError):
-                    await cancellable.cancel(other.ref)
-    state = believed(oldest.state, provider)
+        raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
+    kept, *others = sorted(found, key=_worth)
+    for other in others:
+        await _put_aside(row, provider, other)
+    state = believed(kept.state, provider)
     await record(row, state)
     return state
+
+
+def _worth(one: Found) -> tuple[int, datetime]:
+    """Sort what is made or being made before what failed, and then the oldest first."""
+    order = 0 if isinstance(one.state, Succeeded) else 1 if isinstance(one.state, Pending) else 2
+    return order, one.created_at
+
+
+async def _put_aside(row: JobRow, provider: MediaProvider, other: Found) -> None:
+    """Stop a second job of one create, and keep its name in the row: it may be paid for."""
+    outcome, cancellable = "it goes on", role(provider, Cancellable)
+    if isinstance(other.state, Pending) and cancellable is not None:
+        with contextlib.suppress(MediaError):
+            outcome = "was ended before" if await cancellable.cancel(other.ref) == "too_late" else "was cancelled"
+    elif not isinstance(other.state, Pending):
+        outcome = "had ended"
+    *before, last = row.job.attempts
+    second = last.model_copy(update={"outcome": "accepted", "ref": other.ref, "reason": "duplicate"})
+    warning = f"The provider made a second job of one create, {_name(row, other)}; {outcome}."
+    await row.change(attempts=(*before, second, last), warnings=(*row.job.warnings, warning))
+
+
+def _name(row: JobRow, one: Found) -> str:
+    return redact(f"{row.job.provider}:{one.ref if isinstance(one.ref, str) else json.dumps(one.ref)}")
 
 
 async def _give_up_or_retry(row: JobRow, reason: str) -> None:

@@ -151,7 +151,7 @@ class JobRow:
         """Put what is known of the job into an error that a lower level raised without knowing it."""
         error.job_id = error.job_id or self.job.job_id
         error.provider = error.provider or self.job.provider
-        error.maybe_billed = error.maybe_billed or self.job.stage in MAYBE_BILLED
+        error.maybe_billed = error.maybe_billed or self.job.has_lost_create or self.job.stage in MAYBE_BILLED
         error.resumable = self.job.stage in GOES_ON
         if error.resumable and "resume(" not in str(error):
             error.hint = f"{error.hint} resume({self.job.job_id!r}) goes on with the job; a new one would be paid for anew.".strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from aifs_media._reconcile import reconcile
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._secrets import redact
 from aifs_media._shield import finish_within, shielded
-from aifs_media._told import RefToldError
+from aifs_media._told import RefToldError, tell_ref
 from aifs_media.errors import (
     ContentRejectedError,
     LedgerError,
@@ -43,6 +44,8 @@ SEND_WITHIN = 30.0
 
 RECORD_LIMIT = 5.0
 
+log = logging.getLogger("aifs_media.submit")
+
 
 async def submit(
     row: JobRow, *, provider: MediaProvider, storage: Storage, ledger: Ledger, deadline: Deadline
@@ -59,7 +62,7 @@ async def submit(
         request = await _prepared(row, provider, storage)
         started = row.clock.monotonic()
         try:
-            return await _intend_and_send(row, provider, request)
+            return await _intend_and_send(row, provider, request, ledger)
         except RefToldError:
             return Pending(ref=row.job.ref, poll_after=0)
         except _AnswerLostError as lost:
@@ -68,7 +71,8 @@ async def submit(
                 return state
         except MediaError as error:
             if row.job.stage == "intent":
-                raise row.name(_unrecorded(error)) from error.__cause__
+                # It has left, and what became of it could not be recorded: sent once more, it might be paid twice.
+                raise row.name(error) from error.__cause__
             remaining = deadline.remaining(row.clock.monotonic())
             wait = wait_before(number, error, remaining=remaining) if number < ATTEMPTS else None
             if wait is None:
@@ -79,17 +83,10 @@ async def submit(
             row.job = row.job.model_copy(update={"timings": row.timed("submit", row.clock.monotonic() - started)})
 
 
-def _unrecorded(error: MediaError) -> MediaError:
-    """Return the error of a create that has left and whose outcome could not be recorded. Sent once more, it might be paid twice."""
-    if isinstance(error, LedgerError):
-        error.hint = "The create was sent, and what became of it could not be recorded. resume(job_id) looks for it."
-    return error
-
-
-async def _intend_and_send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> State:
+async def _intend_and_send(row: JobRow, provider: MediaProvider, request: MediaRequest, ledger: Ledger) -> State:
     async with _gate(provider):
         await _intend(row)
-        return await finish_within(CREATE_GRACE, functools.partial(_send, row, provider, request))
+        return await finish_within(CREATE_GRACE, functools.partial(_send, row, provider, request, ledger))
 
 
 async def _prepared(row: JobRow, provider: MediaProvider, storage: Storage) -> MediaRequest:
@@ -126,7 +123,7 @@ class _AnswerLostError(Exception):
         self.reason = reason
 
 
-async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> State:
+async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest, ledger: Ledger) -> State:
     """Send once, and record the outcome whatever happens."""
     attempt = row.job.attempts[-1]
     try:
@@ -147,7 +144,17 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest) -> 
         with contextlib.suppress(RefToldError):
             await shielded(RECORD_LIMIT, lambda: _note_unknown(row, "cancelled"))
         raise
-    await record(row, state)
+    try:
+        await record(row, state)
+    except StaleJobError:
+        # Somebody took the job over while this process slept. What the provider answered is told as a webhook tells it.
+        await tell_ref(row.job, state.ref, ledger)
+        raise
+    except LedgerError as error:
+        ref = redact(str(state.ref))
+        log.warning("accepted, ref %s, which could not be recorded", ref, extra=row.fields("submit"))
+        error.hint = f"{row.job.provider} has accepted the create as {ref}, which could not be recorded."
+        raise
     return state
 
 

@@ -1,25 +1,33 @@
-"""What a webhook tells of a job whose create is not answered yet: the provider's ref. Pure.
+"""What a webhook tells of a job whose create is not answered yet: the provider's ref.
 
 The webhook writes the ref into the job's row while somebody else, who waits for the create's answer or looks for a lost one, works
-from the row as it was before. These functions reconcile the two: a ref that was told is never lost and never sent again.
+from the row as it was before. These functions reconcile the two: a ref that was told is never lost and never sent again. A worker
+whose job was taken over while it waited for the answer tells what it learned in the same way.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
-from aifs_media.errors import ConfigurationError
+from aifs_media._handles import same_job
+from aifs_media.errors import ConfigurationError, StaleJobError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pydantic import JsonValue
 
+    from aifs_media.protocols import Ledger
     from aifs_media.records import Attempt, Job
 
 NOT_KNOWN_YET = frozenset({"new", "intent", "unknown", "uncertain"})
 """Stages of a job whose create may have been accepted without our knowing."""
+
+
+TRIES = 5
+"""How often the row is read again because somebody changed it between reading and writing."""
 
 
 class RefToldError(Exception):
@@ -68,6 +76,18 @@ def with_ref(job: Job, ref: JsonValue) -> Job | None:
     return job.model_copy(update={"stage": "submitted", "attempts": (*before, accepted)})
 
 
+async def tell_ref(job: Job, ref: JsonValue, ledger: Ledger) -> None:
+    """Write a ref into the job's row as it stands now, if the row does not know yet how its create ended."""
+    for _ in range(TRIES):
+        latest = await ledger.load(job.job_id, namespace=job.namespace)
+        told = None if latest is None or ref is None else with_ref(latest, ref)
+        if latest is None or told is None:
+            return
+        with contextlib.suppress(StaleJobError):
+            await ledger.update(told, expected_version=latest.version)
+            return
+
+
 def told_meanwhile(ours: Job, latest: Job | None) -> bool:
     """Return whether the row differs from ours in nothing but the ref that a webhook told."""
     return (
@@ -91,4 +111,8 @@ def updates_on_told(updates: dict[str, object], told: Job) -> dict[str, object]:
         raise RefToldError
     if attempts and attempts[-1].ref is None:
         return {**updates, "attempts": (*attempts[:-1], attempts[-1].model_copy(update={"ref": told.ref}))}
+    if attempts and not same_job(attempts[-1].ref, told.ref):
+        # One create was accepted twice: the answer names the one, the webhook the other, and either may be paid for.
+        second = attempts[-1].model_copy(update={"ref": told.ref, "reason": "duplicate"})
+        return {**updates, "attempts": (*attempts[:-1], second, attempts[-1])}
     return updates

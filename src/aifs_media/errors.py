@@ -367,12 +367,14 @@ class GenerationTimeoutError(JobError):
     http_status = 504
 
     def __init__(self, *, job: Job, timeout: float, outcome: str) -> None:
+        unsent = job.stage == "new" and not job.has_lost_create
+        unbilled = job.failure is not None and job.failure.billed == "no"
         super().__init__(
             "Prediction timeout - generation took too long",
             job=job,
             hint=f"(waited {timeout:g} s; {outcome}) Pass a longer timeout=, or choose a faster model.",
             retryable=True,
-            maybe_billed=True,
+            maybe_billed=not (unsent or unbilled),
         )
         self.timeout = timeout
 

@@ -343,6 +343,11 @@ class Job(Record):
         return self.attempts[-1].ref if self.attempts else None
 
     @property
+    def has_lost_create(self) -> bool:
+        """Whether a create may have been accepted without our knowing what became of it."""
+        return any(attempt.outcome in {"sending", "unknown"} for attempt in self.attempts)
+
+    @property
     def passed_over(self) -> dict[str, str]:
         """The models that were tried before the present one, as `provider:model`, and why each of them did not serve."""
         names = [(f"{attempt.provider}:{attempt.model}", attempt.reason) for attempt in self.attempts]

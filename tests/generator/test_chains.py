@@ -90,14 +90,23 @@ async def test_a_failure_that_may_be_billed_ends_the_chain(media: MediaGenerator
 
 
 async def test_a_confirmed_cancel_turns_to_the_next(media: MediaGenerator, emulator: Emulator) -> None:
-    """The caller's time for the first model ran out, and Replicate says that the job is cancelled."""
-    emulator.fault("replicate.create", "slow", seconds=1000)
+    """The caller's time for the first model ran out while the job waited in the queue, and Replicate says that it is cancelled."""
+    emulator.switches.queue_time = 1000
     film = await media.video("a fox", models=[FILM, "poe:veo-3.1"], duration=4, timeout=20, on_cancel="cancel")
     assert film.provider == "poe"
     assert any("did not serve: generation_timeout" in warning or "canceled" in warning for warning in film.warnings)
     books = emulator.books()
     assert books.cancels == 1
     assert [record.provider for record in books.predictions] == ["replicate", "poe"]
+
+
+async def test_a_cancelled_job_that_is_charged_for_ends_the_chain(media: MediaGenerator, emulator: Emulator) -> None:
+    """It was running, and that costs: a second model would be paid for beside it."""
+    emulator.fault("replicate.create", "slow", seconds=1000)
+    with pytest.raises(GenerationTimeoutError) as caught:
+        await media.video("a fox", models=[FILM, "poe:veo-3.1"], duration=4, timeout=20, on_cancel="cancel")
+    assert caught.value.maybe_billed
+    assert [record.provider for record in emulator.books().predictions] == ["replicate"]
 
 
 async def test_detached_or_unconfirmed_ends_the_chain(media: MediaGenerator, emulator: Emulator) -> None:
