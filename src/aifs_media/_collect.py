@@ -10,7 +10,7 @@ import anyio
 
 from aifs_media import events
 from aifs_media._assets import asset_of, completed, estimated_cost, share_of
-from aifs_media._download import EXPIRED_STATUSES, open_output
+from aifs_media._download import EXPIRED_STATUSES, open_output, read_back
 from aifs_media._keys import encode_labels, with_extension
 from aifs_media._retry import ATTEMPTS, wait_before
 from aifs_media._wait import poll
@@ -23,15 +23,16 @@ from aifs_media.errors import (
     OutputExpiredError,
     PartialResultError,
     StaleJobError,
+    StorageError,
     UploadError,
 )
-from aifs_media.protocols import CostReporter, Pollable, role
+from aifs_media.protocols import CostReporter, Pollable, Readable, role
 from aifs_media.records import Cost, Failed, RemoteFile, Succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aifs_media._download import Authorize
+    from aifs_media._download import Authorize, VerifiedSource
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import MediaProvider, Storage
@@ -149,7 +150,12 @@ class Collector:
                 return await self._transfer(index)
             except (BadMediaError, DownloadError) as error:
                 if isinstance(error, DownloadError) and error.status in EXPIRED_STATUSES:
-                    await self._refresh(index, error)
+                    try:
+                        await self._refresh(index, error)
+                    except OutputExpiredError:
+                        if await self._stored_before(index):
+                            return None
+                        raise
                     again = True
                 else:
                     # A broken file may be whole at the second try; the asset is paid for, so it gets one.
@@ -190,10 +196,26 @@ class Collector:
                 maybe_billed=True,
             ) from error
 
+    async def _stored_before(self, index: int) -> bool:
+        """Look whether a process that died had stored the output in whole; if so, it is the asset."""
+        row, part, readable = self._row, self._row.part(index), role(self._storage, Readable)
+        if part.object_key is None or readable is None:
+            return False
+        started = row.clock.monotonic()
+        try:
+            source = await read_back(await readable.open(part.object_key), row.job.request.kind)
+        except (BadMediaError, StorageError):
+            return False
+        await self._note_stored(index, source, part.object_key, stored_size=source.size, started=started)
+        return True
+
     async def _transfer(self, index: int) -> None:
         row, part = self._row, self._row.part(index)
         assert part.output is not None
         started = row.clock.monotonic()
+        if part.object_key is not None:
+            # An earlier try, perhaps in a process that died, may have left an open upload behind.
+            await self._storage.discard_partial(part.object_key)
         source = await open_output(
             part.output,
             row.job.request.kind,
@@ -205,26 +227,27 @@ class Collector:
         )
         try:
             object_key = with_extension(_stem(row.job, index), source.extension)
-            if part.object_key is not None:
-                # An earlier try, perhaps in a process that died, may have left an open upload behind.
-                await self._storage.discard_partial(part.object_key)
             await row.change_part(index, object_key=object_key)
             labels = encode_labels(row.job.request.tags)
             stored = await self._storage.put(object_key, source, media_type=source.media_type, labels=labels)
-            address = await self._storage.url(object_key)
         finally:
             await source.aclose()
-        seconds = row.clock.monotonic() - started
+        await self._note_stored(index, source, object_key, stored_size=stored.size, started=started)
+
+    async def _note_stored(
+        self, index: int, source: VerifiedSource, object_key: str, *, stored_size: int, started: float
+    ) -> None:
+        row = self._row
         asset = asset_of(
             row.job,
             index,
             source,
             storage=self._storage.name,
             object_key=object_key,
-            stored_size=stored.size,
-            address=address,
+            stored_size=stored_size,
+            address=await self._storage.url(object_key),
             now=row.clock.now(),
-            seconds=seconds,
+            seconds=row.clock.monotonic() - started,
         )
         await row.change_part(index, asset=asset, output=None, error="")
 

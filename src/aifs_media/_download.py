@@ -46,7 +46,6 @@ class InlineSource:
 
     def __init__(self, data: bytes) -> None:
         self.length: int | None = len(data)
-        self.emulated = False
         self._data = data
 
     async def read(self) -> bytes:
@@ -225,9 +224,7 @@ class VerifiedSource:
     After `open`, `media_type` and `extension` say what it is. After the end, `facts`, `size` and `sha256` describe it.
     """
 
-    def __init__(
-        self, inner: InlineSource | RemoteSource, kind: Kind, on_bytes: Callable[[int, int | None], None]
-    ) -> None:
+    def __init__(self, inner: ByteSource, kind: Kind, on_bytes: Callable[[int, int | None], None]) -> None:
         self._inner = inner
         self._kind: Kind = kind
         self._check = MediaCheck(kind)
@@ -246,7 +243,7 @@ class VerifiedSource:
     @property
     def emulated(self) -> bool:
         """Whether the emulator sent the bytes."""
-        return self._inner.emulated
+        return isinstance(self._inner, RemoteSource) and self._inner.emulated
 
     @property
     def media_type(self) -> str:
@@ -324,6 +321,23 @@ async def open_output(
         await source.aclose()
         raise
     return source
+
+
+async def read_back(source: ByteSource, kind: Kind) -> VerifiedSource:
+    """Read a stored object to its end, and return it with what was measured; it is closed.
+
+    Raises:
+        BadMediaError: it is not media of that kind.
+        StorageError: it could not be read.
+    """
+    verified = VerifiedSource(source, kind, lambda _size, _total: None)
+    try:
+        await verified.open()
+        while await verified.read():
+            pass
+    finally:
+        await verified.aclose()
+    return verified
 
 
 async def read_all(source: ByteSource, *, limit: int) -> bytes:

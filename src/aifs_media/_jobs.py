@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -22,6 +23,7 @@ from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
     JobConflictError,
+    JobError,
     JobNotFoundError,
     MediaError,
     PartialResultError,
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
     from aifs_media.records import Asset, Kind, Stage, TextResult
 
 JOBS_AT_ONCE = 16
+
+LEASE_OUT = LEASE_SECONDS + 2.0
+"""Seconds after which a process that died holds a job no longer; one that lives renews its lease."""
+
+log = logging.getLogger("aifs_media.jobs")
 
 
 class Jobs:
@@ -135,6 +142,15 @@ class Jobs:
                 except MediaError as error:
                     # Kept for the end, when it is known what the others achieved.
                     failed[number] = error
+                except Exception as error:
+                    # A mistake in one job's adapter, or here, must not keep the others from being brought home.
+                    log.exception("a job ended with what is no error of the library", extra={"job_id": job.job_id})
+                    failed[number] = JobError(
+                        f"{type(error).__name__} was raised while the job was worked on.",
+                        job=job,
+                        hint="The log has its traceback. The job stays as it is recorded.",
+                        maybe_billed=True,
+                    )
 
         async with anyio.create_task_group() as group:
             for number, job in enumerate(jobs):
@@ -215,7 +231,7 @@ class Jobs:
             return await self._turns.alone(job, work, patience=0.0)
         except StaleJobError:
             await self._tell_to_stop(job)
-        return await self._turns.alone(job, work, patience=LEASE_SECONDS)
+        return await self._turns.alone(job, work, patience=LEASE_OUT)
 
     @asynccontextmanager
     async def _announced(self, row: JobRow) -> AsyncGenerator[None]:
@@ -238,8 +254,7 @@ class Jobs:
         """Bring the ledger's unfinished jobs to their ends, those whose outputs expire soonest first."""
         jobs = await self.parts.ledger.unfinished(limit=limit)
         sent = [job for job in jobs if job.stage != "new"]
-        # A process that died holds its leases for a moment longer; one that lives renews them.
-        assets, failed = await self._finish_all(sent, patience=LEASE_SECONDS + 2)
+        assets, failed = await self._finish_all(sent, patience=LEASE_OUT)
         held = tuple(sent[number].job_id for number, error in failed.items() if isinstance(error, StaleJobError))
         return RecoveryReport(
             assets=tuple(assets),
@@ -278,7 +293,7 @@ class Jobs:
             raise RequestRejectedError(f"{name!r} names no job.", hint="Write provider:id, for example replicate:ID.")
         known = await self.parts.ledger.find_by_ref(provider_name, ref)
         if known is not None:
-            return await self.finish(known)
+            return await self.finish(await self._taken_up(known))
         pollable = role(self.parts.provider(provider_name), Pollable)
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
@@ -292,6 +307,15 @@ class Jobs:
             return list(row.job.assets)
 
         return await self._turns.alone(job, work, patience=job.timeout)
+
+    async def _taken_up(self, job: Job) -> Job:
+        """Return a job that goes on where it was given up as uncertain although its ref is known."""
+        if job.stage != "uncertain":
+            return job
+        *before, last = job.attempts
+        attempts = (*before, last.model_copy(update={"outcome": "accepted"}))
+        changed = job.model_copy(update={"stage": "submitted", "attempts": attempts})
+        return await self.parts.ledger.update(changed, expected_version=job.version)
 
     def _adopted(self, provider: str, ref: str, kind: Kind, prompt: str, namespace: str) -> Job:
         parts, now = self.parts, self.parts.clock.now()

@@ -276,13 +276,19 @@ class SyncMediaGenerator:
             if self._portal is None:
                 from anyio.from_thread import start_blocking_portal
 
-                stack = ExitStack()
-                self._portal = stack.enter_context(start_blocking_portal())
-                self._stack = stack
+                with ExitStack() as stack:
+                    self._portal = stack.enter_context(start_blocking_portal())
+                    self._stack = stack.pop_all()
             self._users += 1
             portal, stack_held = self._portal, self._stack
         if hold and stack_held is not None:
-            stack_held.enter_context(portal.wrap_async_context_manager(self._media))
+            try:
+                stack_held.enter_context(portal.wrap_async_context_manager(self._media))
+            except (
+                BaseException
+            ):  # nobody will leave a block that was not entered, and the loop's thread would stay for ever
+                self._release()
+                raise
         return portal
 
     def _release(self) -> None:

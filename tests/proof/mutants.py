@@ -102,8 +102,8 @@ NEVER_TWICE = (
     Mutant(
         "a lost create is absent only when it must have shown up",
         "_reconcile.py",
-        "if found is not None and began >= visible_by:",
-        "if found is not None:",
+        "if free is not None and began >= visible_by:",
+        "if free is not None:",
         (f"{FAULTS}::test_a_lost_answer_before_anything_was_accepted_is_uncertain",),
     ),
     Mutant(
@@ -123,8 +123,8 @@ NEVER_TWICE = (
     Mutant(
         "what another row holds is not adopted",
         "_reconcile.py",
-        "return [one for one in found if await ledger.find_by_ref(row.job.provider, one.ref) is None]",
-        "return list(found)",
+        "        if holder is None:\n            free.append(one)",
+        "        if True:\n            free.append(one)",
         (f"{UNPAID}::test_what_another_row_holds_is_not_adopted",),
     ),
     Mutant(
