@@ -65,6 +65,18 @@ async def test_the_answer_finds_the_ref_recorded() -> None:
     assert (kept.stage, kept.ref, kept.cancel_requested) == ("submitted", "r1", True)
 
 
+async def test_a_second_job_of_one_create_stays_in_the_row() -> None:
+    """The answer names the one and a webhook the other; either may be paid for."""
+    ledger = MemoryLedger()
+    row = await working(ledger)
+    await tell(ledger, "r1")
+    accepted = row.job.attempts[-1].model_copy(update={"outcome": "accepted", "ref": "r2"})
+    await row.change(stage="submitted", attempts=(accepted,))
+    assert [attempt.ref for attempt in row.job.attempts] == ["r1", "r2"]
+    for ref in ("r1", "r2"):
+        assert await ledger.find_by_ref("p", ref) == row.job
+
+
 async def test_any_other_change_is_somebody_elses() -> None:
     """Only a ref that was told is taken over; whoever else wrote the row has the job now."""
     ledger = MemoryLedger()

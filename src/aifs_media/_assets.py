@@ -1,4 +1,4 @@
-"""What is told of a stored output: the asset, its cost, and where it differs from what was asked. Pure."""
+"""What is told of a stored output: the asset, its address, its cost, and where it differs from what was asked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from aifs_media._prices import priced
 from aifs_media.records import Asset, Cost, Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from aifs_media._download import VerifiedSource
+    from aifs_media.protocols import Storage
     from aifs_media.records import Job, ObjectURL
 
 
@@ -70,6 +72,22 @@ def asset_of(
         timings={**job.timings, "transfer": round(seconds, 3)},
         emulated=job.emulated or source.emulated,
     )
+
+
+async def addressed(assets: Sequence[Asset], storage: Storage) -> list[Asset]:
+    """Return the assets with addresses that work. One that ends by itself is recorded without what signs it, and signed anew here.
+
+    Raises:
+        StorageError: the storage could not sign it.
+    """
+    found: list[Asset] = []
+    for asset in assets:
+        if asset.expires_at is not None and "?" not in asset.url:
+            address = await storage.url(asset.object_key)
+            found.append(asset.model_copy(update={"url": address.url, "expires_at": address.expires_at}))
+        else:
+            found.append(asset)
+    return found
 
 
 def estimated_cost(job: Job) -> Cost:

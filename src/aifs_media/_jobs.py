@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
+from aifs_media._assets import addressed
 from aifs_media._chain import turn_to_next_model
 from aifs_media._draft import choose_model, draft, models_of
 from aifs_media._limits import most_outputs, parsed_size
@@ -199,7 +200,7 @@ class Jobs:
                 row.job = row.job.model_copy(update={"timeout": timeout})
             async with self._announced(row):
                 await self._in_turn(row, lambda pipeline: pipeline.finish())
-            return list(row.job.assets)
+            return await addressed(row.job.assets, self.parts.storage)
 
         job = await self.load(job, "")
         wait = timeout if timeout is not None else job.timeout
@@ -304,7 +305,7 @@ class Jobs:
             if row.job.stage == "submitted":
                 await record(row, state)
             await self._pipeline(row).finish()
-            return list(row.job.assets)
+            return await addressed(row.job.assets, self.parts.storage)
 
         return await self._turns.alone(job, work, patience=job.timeout)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
+from aifs_media._assets import addressed
 from aifs_media._collect import Collector
 from aifs_media._outcome import raise_if_ended, raise_if_partial, record
 from aifs_media._poll import Deadline
@@ -108,6 +109,8 @@ class Pipeline:
             await shielded(CLEAN_UP_LIMIT, self._after_cancel)
             raise
         except MediaError as error:
+            if isinstance(error, PartialResultError):
+                error.assets = tuple(await addressed(error.assets, self._storage))
             self.row.name(error)
             self.row.tell(events.Failed, code=error.code, message=str(error))
             raise
@@ -203,8 +206,9 @@ class Pipeline:
     async def _hand_over(self, on_asset: OnAsset) -> None:
         """Hand what is stored to the host, also where the rest is missing. Raises JobError for whatever the host raises."""
         row = self.row
+        assets = await addressed(row.job.assets, self._storage)
         try:
-            for asset in row.job.assets:
+            for asset in assets:
                 await on_asset(asset)
         except Exception as error:
             # The host's code may raise anything; the job stays unfinished, so that the asset is handed over again.

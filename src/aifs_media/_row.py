@@ -96,27 +96,28 @@ class JobRow:
 
     async def _put(self, changed: Job) -> Job:
         """Write the row, a few times where the ledger cannot be reached: what a provider answered must not be known here only."""
-        number = 0
+        kept, number = without_signatures(changed), 0
         while True:
             number += 1
             try:
-                return await self._ledger.update(changed, expected_version=self.job.version, fence=self._fence)
+                written = await self._ledger.update(kept, expected_version=self.job.version, fence=self._fence)
             except StaleJobError:
                 # An earlier try may have been recorded although the ledger's answer to it was lost.
-                recorded = await self._recorded(changed) if number > 1 else None
-                if recorded is None:
+                if number == 1 or not await self._is_recorded(kept):
                     raise
-                return recorded
+                return changed.model_copy(update={"version": self.job.version + 1})
             except LedgerError as error:
                 wait = wait_before(number, error) if number < ATTEMPTS else None
                 if wait is None:
                     raise
                 log.warning("the ledger is away, tried again in %g s", wait, extra=self.fields("ledger"))
                 await self.clock.sleep(wait)
+            else:
+                return changed.model_copy(update={"version": written.version})
 
-    async def _recorded(self, changed: Job) -> Job | None:
-        latest = await self._ledger.load(changed.job_id, namespace=changed.namespace)
-        return latest if latest == changed.model_copy(update={"version": self.job.version + 1}) else None
+    async def _is_recorded(self, kept: Job) -> bool:
+        latest = await self._ledger.load(kept.job_id, namespace=kept.namespace)
+        return latest == kept.model_copy(update={"version": self.job.version + 1})
 
     async def was_told(self) -> bool:
         """Look whether a webhook has told the provider's ref; if so, the job is submitted."""
@@ -199,6 +200,19 @@ def _without_addresses(job: Job) -> Job:
         attempt.model_copy(update={"ref": None}) if _is_signed(attempt.ref) else attempt for attempt in job.attempts
     )
     return job.model_copy(update={"parts": parts, "attempts": attempts})
+
+
+def without_signatures(job: Job) -> Job:
+    """Return the job as the ledger keeps it: an address in the storage that ends by itself is told without what signs it."""
+    if not any(asset.expires_at for asset in job.assets):
+        return job
+    parts = tuple(
+        part.model_copy(update={"asset": part.asset.model_copy(update={"url": redact(part.asset.url)})})
+        if part.asset is not None and part.asset.expires_at is not None
+        else part
+        for part in job.parts
+    )
+    return job.model_copy(update={"parts": parts})
 
 
 def _is_signed(ref: JsonValue) -> bool:
