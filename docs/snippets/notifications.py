@@ -1,4 +1,5 @@
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -6,7 +7,7 @@ from aifs_media import WebhookRefusedError
 from aifs_media.notification import read_notification
 
 
-async def ended(request):
+async def ended(request: Request) -> Response:
     try:
         job = read_notification(request.headers, await request.body(), secret="whsec_...")
     except WebhookRefusedError:

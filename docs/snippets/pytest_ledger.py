@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from aifs_media.ledger.sqlite import SqliteLedger
@@ -6,5 +8,5 @@ from aifs_media.testing import LedgerContract
 
 class TestMyLedger(LedgerContract):
     @pytest.fixture
-    def ledger(self, tmp_path):
+    def ledger(self, tmp_path: Path) -> SqliteLedger:
         return SqliteLedger(tmp_path / "jobs.db")  # yours in place of it

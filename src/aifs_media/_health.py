@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from aifs_media._download import STALL_TIMEOUT, InlineSource
+from aifs_media._draft import choose_model
 from aifs_media._files import FileClient
 from aifs_media._registry import BUILT_IN_PROVIDERS, PROVIDERS_GROUP, STORAGES_GROUP, entry_points
+from aifs_media._select import default_capability, describe
+from aifs_media._setting_checks import setting_checks
 from aifs_media._urlguard import URLGuard
 from aifs_media.errors import MediaError, MissingCredentialError
-from aifs_media.protocols import Checkable, role
+from aifs_media.protocols import Checkable, TextWriter, role
 from aifs_media.records import Check, HealthReport
-from aifs_media.settings import OLD_NAMES
 from aifs_media.toolkit import HttpProvider
 
 if TYPE_CHECKING:
@@ -21,10 +24,14 @@ if TYPE_CHECKING:
 
     from aifs_media._parts import Parts
     from aifs_media.protocols import Storage
+    from aifs_media.records import Kind
 
 CHECK_LIMIT = 20.0
 PROBE = b"aifs-media public address check\n"
 PROBE_KEY = "_aifs-media-check/public.txt"
+
+KINDS: tuple[Kind | None, ...] = ("image", "video", None)
+"""What can be asked for; None is a text."""
 
 
 async def health(parts: Parts) -> HealthReport:
@@ -35,21 +42,15 @@ async def health(parts: Parts) -> HealthReport:
         found[name] = await _answered(name, question)
 
     async with anyio.create_task_group() as group:
-        for name in _providers_in_use(parts):
-            group.start_soon(ask, name, lambda name=name: _provider(parts, name))
+        for name in _providers_to_ask(parts):
+            group.start_soon(ask, name, partial(_provider, parts, name))
+        for kind in KINDS:
+            if setting := _chosen_by(parts, kind):
+                group.start_soon(ask, setting, partial(_choice, parts, kind))
         group.start_soon(ask, "storage", lambda: _storage(parts))
+        group.start_soon(ask, "ledger", lambda: _ledger(parts))
     ordered = [check for name in sorted(found) for check in found[name]]
-    return HealthReport(checks=(*_settings(parts), *_plugins(), *ordered))
-
-
-def _providers_in_use(parts: Parts) -> list[str]:
-    """Return the default providers, and every other one that is set up."""
-    wanted = {parts.settings.text(f"{kind}_PROVIDER") for kind in ("IMAGE", "VIDEO", "TEXT")}
-    for name in BUILT_IN_PROVIDERS:
-        provider = parts.provider(name)
-        if isinstance(provider, HttpProvider) and not provider.missing_setting:
-            wanted.add(name)
-    return sorted(wanted)
+    return HealthReport(checks=(*setting_checks(parts), *_plugins(), *ordered))
 
 
 async def _answered(name: str, question: Callable[[], Awaitable[Sequence[Check]]]) -> Sequence[Check]:
@@ -62,15 +63,81 @@ async def _answered(name: str, question: Callable[[], Awaitable[Sequence[Check]]
         return [Check(name=name, ok=False, message=error.message, hint=error.hint)]
 
 
+# -- providers and what is chosen of them ------------------------------------------------------------------------------
+
+
+def _chosen_by(parts: Parts, kind: Kind | None) -> str:
+    """Return the setting that says who makes a kind; empty where it is left to the default."""
+    names = (f"{_name(kind)}_MODEL", f"{_name(kind)}_PROVIDER")
+    return next((name for name in names if parts.settings.given(name)), "")
+
+
+def _name(kind: Kind | None) -> str:
+    return (kind or "text").upper()
+
+
+def _provider_of(parts: Parts, kind: Kind | None) -> str:
+    return choose_model(parts, kind or "text", None)[0]
+
+
+def _providers_to_ask(parts: Parts) -> list[str]:
+    """Return the providers of each kind, and every other one that is set up, or was meant to be and cannot be made."""
+    names = {_provider_of(parts, kind) for kind in KINDS}
+    names.update(name for name in BUILT_IN_PROVIDERS if not _missing_setting(parts, name))
+    # One that is chosen and does not exist is told where its setting is looked at.
+    return sorted(names.intersection(parts.provider_names()))
+
+
+def _missing_setting(parts: Parts, name: str) -> str:
+    try:
+        provider = parts.provider(name)
+    except MediaError:
+        return ""
+    return provider.missing_setting if isinstance(provider, HttpProvider) else ""
+
+
 async def _provider(parts: Parts, name: str) -> Sequence[Check]:
     provider = parts.provider(name)
+    # Hosts that its outputs come from are settings as well, and the first download would be the one to refuse them.
+    parts.files(provider)
+    missing = _missing_setting(parts, name)
+    if missing and _is_default_only(parts, name):
+        used_for = [_name(kind) for kind in KINDS if _provider_of(parts, kind) == name]
+        others = " and ".join(f"{kind}_PROVIDER" for kind in used_for)
+        message = f"Not set up: without {missing} it makes no {' and no '.join(kind.lower() for kind in used_for)}."
+        return [Check(name=name, ok=True, message=message, hint=f"Set {missing}, or another provider with {others}.")]
     checkable = role(provider, Checkable)
     if checkable is None:
         return [Check(name=name, ok=True, message="Loaded; it has no check of its own.")]
-    try:
-        return await checkable.check()
-    except MissingCredentialError as error:
-        return [Check(name=name, ok=False, message=error.message, hint=error.hint)]
+    return await checkable.check()
+
+
+def _is_default_only(parts: Parts, name: str) -> bool:
+    """Say whether nobody has asked for a provider, and there is another one to work with."""
+    chosen = {_provider_of(parts, kind) for kind in KINDS if _chosen_by(parts, kind)}
+    return name not in chosen and any(not _missing_setting(parts, other) for other in parts.provider_names())
+
+
+async def _choice(parts: Parts, kind: Kind | None) -> Sequence[Check]:
+    """Find out whether what the settings choose for a kind exists, and makes it."""
+    setting = _chosen_by(parts, kind)
+    name, model = choose_model(parts, kind or "text", None)
+    provider = parts.provider(name)
+    if kind is None:
+        if role(provider, TextWriter) is None:
+            return [Check(name=setting, ok=False, message=f"{name!r} writes no text.", hint="Set TEXT_PROVIDER=poe.")]
+    elif model:
+        try:
+            await describe(provider, kind, model, check=True)
+        except MissingCredentialError:
+            # The provider's own check says so.
+            return []
+    else:
+        default_capability(provider, kind)
+    return [Check(name=setting, ok=True, message=f"{_name(kind).title()}s by {name}{f':{model}' if model else ''}.")]
+
+
+# -- storage and ledger ------------------------------------------------------------------------------------------------
 
 
 async def _storage(parts: Parts) -> Sequence[Check]:
@@ -112,17 +179,10 @@ async def _public_address(parts: Parts, storage: Storage) -> Check:
     )
 
 
-def _settings(parts: Parts) -> list[Check]:
-    given = parts.settings.environ()
-    checks = [
-        Check(name=f"setting {name}", ok=False, message=f"{name} is not read.", hint=f"Use {new}.")
-        for name, new in OLD_NAMES.items()
-        if name in given
-    ]
-    checks.extend(
-        Check(name="settings", ok=False, message=sentence, hint="Remove it.") for sentence in parts.settings.warnings()
-    )
-    return checks or [Check(name="settings", ok=True, message="No outdated names.")]
+async def _ledger(parts: Parts) -> Sequence[Check]:
+    await parts.ledger.search(limit=1)
+    kept = "outlives this process" if parts.ledger.durable else "is in memory and ends with its process"
+    return [Check(name="ledger", ok=True, message=f"The record of jobs can be read; it {kept}.")]
 
 
 def _plugins() -> list[Check]:

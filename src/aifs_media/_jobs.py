@@ -68,9 +68,11 @@ class Jobs:
 
         Raises:
             RequestRejectedError: the request cannot be carried out as it is.
+            ConfigurationError, StorageError: it could not be made or stored.
             JobConflictError: the id belongs to another request.
         """
         job = await draft(self.parts, kind, prompt, n, options)
+        await self.parts.preflight(job)
         kept = await self.parts.ledger.create_or_load(job)
         if kept is not job and kept.asked != job.asked:
             raise JobConflictError(job.job_id)
@@ -174,7 +176,9 @@ class Jobs:
                 f"There is no job {job!r} in this ledger"
                 + (f" and the namespace {namespace!r}." if namespace else "."),
                 job_id=job,
-                hint="A ledger in memory knows the jobs of its own process only; pass the job itself where you kept it.",
+                hint="MEDIA_LEDGER may name another one than the job was recorded in."
+                if self.parts.ledger.durable
+                else "A ledger in memory knows the jobs of its own process only; pass the job itself where you kept it.",
             )
         return found
 

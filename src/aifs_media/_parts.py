@@ -18,14 +18,14 @@ from aifs_media._registry import make_ledger, make_provider, make_storage, provi
 from aifs_media._urlguard import URLGuard
 from aifs_media._wakeups import Wakeups
 from aifs_media.errors import ConfigurationError, MediaError
-from aifs_media.protocols import Delivering, role
+from aifs_media.protocols import Delivering, Preflight, role
 from aifs_media.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from aifs_media.protocols import Clock, Ledger, MediaProvider, Storage
-    from aifs_media.records import Capability
+    from aifs_media.records import Capability, Job
 
 CLOSE_LIMIT = 5.0
 
@@ -76,6 +76,19 @@ class Parts:
         if name not in self._providers:
             self._providers[name] = make_provider(name, self.settings)
         return self._providers[name]
+
+    async def preflight(self, job: Job) -> None:
+        """Refuse a new job that storage or providers could not do their part of. Raises ConfigurationError and StorageError."""
+        names = dict.fromkeys((job.provider, *(other.request.provider for other in job.alternatives)))
+        try:
+            for part in (self.storage, *map(self.provider, names)):
+                preflight = role(part, Preflight)
+                if preflight is not None:
+                    await preflight.preflight()
+        except MediaError:
+            # One that is recorded already may be beyond the need of them.
+            if await self.ledger.load(job.job_id, namespace=job.namespace) is None:
+                raise
 
     def provider_names(self) -> list[str]:
         """Return the names of all providers that could be used."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from aifs_media import events
 from aifs_media._poll import Deadline
 from aifs_media._row import JobRow
 from aifs_media._shield import shielded
@@ -93,6 +94,7 @@ class Turns:
 
     async def _take(self, job: Job, patience: float) -> Lease:
         limit = Deadline.after(self._clock.monotonic(), patience)
+        told = False
         while True:
             lease = await self._ledger.acquire(
                 job.job_id, namespace=job.namespace, owner=self._owner, seconds=LEASE_SECONDS
@@ -106,7 +108,27 @@ class Turns:
                     hint="Wait for it there, or try again when it has ended.",
                     retryable=True,
                 )
+            if not told:
+                self._tell_held(job)
+                told = True
             await self._clock.sleep(LOOK_AGAIN)
+
+    def _tell_held(self, job: Job) -> None:
+        """Say that the wait is for another process. There is no row of this worker yet that could tell it."""
+        fields = {"job_id": job.job_id, "namespace": job.namespace, "provider": job.provider, "step": "lease"}
+        log.info("another process works on the job", extra=fields)
+        if self._on_event is None:
+            return
+        request = job.request
+        held = events.Held(
+            job_id=job.job_id, namespace=job.namespace, seq=0, at=self._clock.now(),
+            provider=request.provider, model=request.model, kind=request.kind,
+        )  # fmt: skip
+        try:
+            self._on_event(held)
+        except Exception:
+            # The host's callback is not part of the job.
+            log.exception("on_event raised", extra=fields)
 
     async def _release(self, lease: Lease) -> None:
         try:

@@ -26,6 +26,12 @@ class JobEvent(Record):
     kind: Kind
 
 
+class Held(JobEvent):
+    """Another process works on the job; this call waits for it. `seq` is 0: the job's own events begin after it."""
+
+    event: Literal["held"] = "held"
+
+
 class Selected(JobEvent):
     """Provider and model are chosen and the options are checked."""
 
@@ -100,6 +106,6 @@ class CancelRequested(JobEvent):
 
 
 Event = Annotated[
-    Selected | Submitted | Progressed | Retried | Generated | Transferred | Stored | Failed | CancelRequested,
+    Held | Selected | Submitted | Progressed | Retried | Generated | Transferred | Stored | Failed | CancelRequested,
     Field(discriminator="event"),
 ]

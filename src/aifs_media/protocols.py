@@ -188,6 +188,19 @@ class Checkable(Protocol):
 
 
 @runtime_checkable
+class Preflight(Protocol):
+    """A storage or provider that knows, without asking anyone, whether it could do its part of a new job."""
+
+    async def preflight(self) -> None:
+        """Return if it could. Asked before a job is recorded and paid for; what it needs may be made now.
+
+        Raises:
+            MediaError: it could not; the error that it would raise when the job needs it.
+        """
+        ...
+
+
+@runtime_checkable
 class Gated(Protocol):
     """A provider with a limited number of creates in flight."""
 

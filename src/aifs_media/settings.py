@@ -269,13 +269,20 @@ def _is_secret(name: str) -> bool:
 def _read_file(path: str | os.PathLike[str] | None) -> Mapping[str, str]:
     if path is None:
         return {}
-    if not os.path.isfile(path):  # noqa: PTH113 - pathlib is not loaded here
-        from aifs_media.errors import ConfigurationError
+    from aifs_media.errors import ConfigurationError
 
-        raise ConfigurationError(f"There is no settings file {os.fspath(path)!r}.", hint="Name an existing .env file.")
+    name = os.fspath(path)
+    if not os.path.isfile(path):  # noqa: PTH113 - pathlib is not loaded here
+        raise ConfigurationError(f"There is no settings file {name!r}.", hint="Name an existing .env file.")
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except UnicodeDecodeError:
+        # Without its cause, which holds the file's bytes, keys among them.
+        raise ConfigurationError(f"The settings file {name!r} is not UTF-8 text.", hint="Save it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigurationError(f"The settings file {name!r} cannot be read: {error.strerror}.") from error
 
 
 def _unknown(key: str) -> Exception:

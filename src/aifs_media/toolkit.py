@@ -327,7 +327,11 @@ class HttpProvider:
         same = urlsplit(url)[:2] == urlsplit(self.base_url)[:2]
         return self.headers(self._key.reveal()) if same and self._key else {}
 
-    def _client(self) -> HttpClient:
+    async def preflight(self) -> None:
+        """Raise MissingCredentialError or ConfigurationError if nothing could be asked for want of a key or an address."""
+        self._check_set_up()
+
+    def _check_set_up(self) -> None:
         if not self.base_url:
             raise ConfigurationError(
                 f"{self.label} has no address.",
@@ -349,6 +353,9 @@ class HttpProvider:
                 hint=f"Copy it again into {self.key_names()[0]}, without quotes around it.",
                 provider=self.name,
             )
+
+    def _client(self) -> HttpClient:
+        self._check_set_up()
         if self._http is None:
             headers = self.headers(self._key.reveal()) if self._key else {}
             self._http = HttpClient(provider=self.name, base_url=self.base_url, headers=headers)

@@ -46,7 +46,7 @@ def test_emulate(start: Start, aifs: Run) -> None:
         assert json.load(answer)["creates"] == 0
     port = ready["base_url"].rpartition(":")[2]
     taken = aifs("emulate", "--port", port)
-    assert (taken.returncode, f"port {port}" in taken.stderr) == (3, True)
+    assert (taken.returncode, taken.stderr.count(f":{port}"), ".." in taken.stderr) == (3, 1, False)
     child.send_signal(signal.SIGTERM)
     assert child.wait(timeout=10) == 0
 

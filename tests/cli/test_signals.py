@@ -90,3 +90,22 @@ def test_second_signal_leaves_at_once(start: Start, emulator: Emulator) -> None:
     assert child.returncode == 130
     assert time.monotonic() - began < 5
     assert "may go on there and be billed" in stderr
+
+
+def test_a_job_of_another_process(start: Start, emulator: Emulator) -> None:
+    """Who only waits for another process says so, and does not claim to have stopped what that one goes on with."""
+    emulator.switches.latency = 3600
+    command = ("video", "A boat", "-m", ZEROSCOPE, "--job-id", "boat")
+    worker = start(*command)
+    await_line(worker, "is generating")
+    waiting = start(*command)
+    await_line(waiting, "Another process works on job boat; waiting")
+    waiting.send_signal(signal.SIGTERM)
+    _, stderr = waiting.communicate(timeout=20)
+    assert waiting.returncode == 143
+    assert "cancelled at" not in stderr
+    assert "Stopping to wait. The job goes on in the process that works on it." in stderr
+    assert emulator.books().cancels == 0
+    worker.send_signal(signal.SIGINT)
+    worker.communicate(timeout=20)
+    assert emulator.books().cancels == 1

@@ -246,3 +246,13 @@ async def test_made_files_are_forgotten_and_made_again() -> None:
     assert [await shelf.read(file) for file in files] == first
     kept = [file for file in files if file._data is not None]
     assert kept == files[-1:]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_json_does_not_have(
+    emulator: Emulator, replicate: httpx.Client, web: httpx.Client, number: str
+) -> None:
+    """They are refused, as services do, and do not get into the books."""
+    body = f'{{"version": "black-forest-labs/flux-dev", "input": {{"prompt": "a fox", "guidance": {number}}}}}'
+    assert replicate.post("/predictions", content=body).status_code == 422
+    assert web.get(f"{emulator.base_url}/_books").json()["creates"] == 0

@@ -19,7 +19,7 @@ BACKENDS = ("asyncio", "trio")
 # What changes the world. Reads do not, and a call around such calls does nothing else: `test_completeness.py` looks after that.
 EFFECTS = {
     "ledger.commit", "ledger.close", "provider.post",
-    "storage.create", "storage.write", "storage.fsync", "storage.rename", "storage.unlink",
+    "storage.preflight", "storage.create", "storage.write", "storage.fsync", "storage.rename", "storage.unlink",
     "storage.put_object", "storage.create_multipart_upload", "storage.upload_part", "storage.complete_multipart_upload",
     "storage.abort_multipart_upload", "storage.delete_object",
 }  # fmt: skip

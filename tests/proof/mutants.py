@@ -184,6 +184,13 @@ NEVER_TWICE = (
         (f"{REFUSALS}::test_another_request_for_the_same_id",),
     ),
     Mutant(
+        "what could not be stored is not begun",
+        "_jobs.py",
+        "await self.parts.preflight(job)",
+        "pass",
+        ("tests/generator/test_preflight.py::test_a_folder_that_cannot_be_written_costs_nothing",),
+    ),
+    Mutant(
         "the next model waits for a certain failure",
         "_chain.py",
         "if not job.alternatives or not _is_over_unbilled(job, error):",

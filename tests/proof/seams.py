@@ -135,6 +135,7 @@ class Seams:
         for storage in (LocalStorage, S3Storage):
             for method in STORAGE_CALLS:
                 self.around(storage, method, "storage")
+        self.around(LocalStorage, "preflight", "storage")
         self.around(local._PartialFile, "__init__", "storage", "create")
         self.around(local._PartialFile, "write", "storage")
         self.around(os, "fsync", "storage")

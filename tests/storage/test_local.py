@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -195,3 +197,31 @@ async def test_check(tmp_path: Path) -> None:
     (check,) = await LocalStorage(tmp_path / "file").check()
     assert not check.ok
     assert "A file is in the way" in check.hint
+
+
+async def test_preflight_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    """Where files can be written, there is an empty folder afterwards."""
+    await LocalStorage(tmp_path / "new/media").preflight()
+    assert (tmp_path / "new/media").is_dir()
+    assert _files(tmp_path) == []
+
+
+async def test_preflight_refuses_what_is_no_folder(tmp_path: Path) -> None:
+    """Each reason is the storage's own error, with the next step."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file/media"):
+        with pytest.raises(UploadError, match="A file is in the way"):
+            await LocalStorage(folder).preflight()
+    with pytest.raises(BucketNotFoundError, match="MEDIA_LOCAL_DIR"):
+        await LocalStorage("/proc/aifs-media").preflight()
+
+
+@pytest.mark.parametrize(("flags", "hint"), [(0, "Make the folder writable"), (os.ST_RDONLY, "mounted read-only")])
+async def test_preflight_refuses_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: int, hint: str
+) -> None:
+    """A folder of another user, and a disk that is mounted read-only. The superuser of a test may write everywhere."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+    with pytest.raises(UploadError, match=hint):
+        await LocalStorage(tmp_path).preflight()

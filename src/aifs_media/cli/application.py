@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -64,7 +63,6 @@ def begin(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    as_json = "--json" in arguments
     warnings.showwarning = _show_warning
     # Retries are told in words where they matter; the retry library's own log line would stand between them.
     logging.getLogger("stamina").setLevel(logging.ERROR)
@@ -73,8 +71,26 @@ def run(arguments: Sequence[str]) -> int:
             # A terminal that cannot show a sign gets a question mark, and not a traceback after something was paid.
             stream.reconfigure(errors="replace")
     try:
+        code = _run(arguments, as_json="--json" in arguments)
+        if sys.stdout is not None:  # closed by whoever began the process
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            # Of a file, and not of a stream: a mistake of this program, which has to be seen.
+            raise
+        from aifs_media.cli.output import NotPrintedError, silence
+
+        silence()
+        # Of a pipe the reader has gone, as with `| head`, and wants to hear nothing.
+        if not isinstance(error, NotPrintedError | BrokenPipeError):
+            typer.echo(f"Error: The output could not be written: {error.strerror}.", err=True)
+        return 1
+    return code
+
+
+def _run(arguments: Sequence[str], *, as_json: bool) -> int:
+    try:
         code = application(list(arguments), prog_name="aifs-media", standalone_mode=False)
-        sys.stdout.flush()
     except UsageError as error:
         from aifs_media.cli.output import print_usage_error
 
@@ -85,10 +101,6 @@ def run(arguments: Sequence[str]) -> int:
         return print_error(error, as_json=as_json)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has gone, as with `| head`; without this the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return code if isinstance(code, int) else 0
 
 

@@ -31,6 +31,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where the files go.")] = Path("media-demo"),
 ) -> None:
     """Make two images and a video with an emulator of the providers. Needs no account and no network."""
+    from aifs_media.errors import StorageError
     from aifs_media.settings import Settings
 
     with _needs_the_extra():
@@ -49,7 +50,11 @@ def demo(
             media_local_dir=str(folder),
             media_key_template="{job_id}-{index}.{extension}",
         )
-        _make_all(settings)
+        try:
+            _make_all(settings)
+        except StorageError as error:
+            error.hint = error.hint.replace("MEDIA_LOCAL_DIR", "--folder")
+            raise
         books = emulator.books()
     typer.echo(f"Files: {folder.absolute()}")
     typer.echo(
@@ -59,7 +64,7 @@ def demo(
 
 
 def emulate(
-    port: Annotated[int, typer.Option("--port", help="Port of the API; a free one by default.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the API; a free one by default.")] = 0,
 ) -> None:
     """Serve the emulated providers on this machine until Ctrl-C. Prints one line of JSON when ready: addresses and settings."""
     from aifs_media.errors import ConfigurationError
@@ -69,10 +74,8 @@ def emulate(
     try:
         serve(port)
     except OSError as error:
-        raise ConfigurationError(
-            f"The emulator cannot listen on port {port}: {error.strerror or error}.",
-            hint="Choose another with --port, or leave it out for a free one.",
-        ) from error
+        # The emulator says which port it was, and what to do.
+        raise ConfigurationError(error.strerror or str(error)) from error
 
 
 @contextmanager

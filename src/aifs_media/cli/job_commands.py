@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +11,13 @@ import typer
 from aifs_media.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
     from pathlib import Path
 
     from aifs_media.generator import MediaGenerator
     from aifs_media.records import Asset, Job
     from aifs_media.recovery import RecoveryReport
+    from aifs_media.settings import Settings
 
 JobId = Annotated[str, typer.Argument(help="The job's id, as `aifs-media jobs` shows it.", show_default=False)]
 Namespace = Annotated[str, typer.Option("--namespace", help="Whose job it is.")]
@@ -46,7 +48,7 @@ def jobs(
     async def search(media: MediaGenerator) -> list[Job]:
         return await media.jobs(namespace=namespace, tags=tags, stages=stages, limit=limit)
 
-    found = run(search, settings=options.read_settings(env_file))
+    found = run(search, settings=options.read_settings(env_file, records=True))
     if as_json:
         typer.echo(f"[{', '.join(map(_as_json, found))}]")
         return
@@ -103,8 +105,25 @@ def _print_media(
     from aifs_media.cli.output import print_assets
     from aifs_media.cli.running import run
 
-    assets = run(work, settings=options.read_settings(env_file), namespace=namespace)
+    settings = options.read_settings(env_file, records=True)
+    with _ledger_named(settings):
+        assets = run(work, settings=settings, namespace=namespace)
     print_assets(assets, as_json=as_json, several=True)
+
+
+@contextmanager
+def _ledger_named(settings: Settings) -> Generator[None]:
+    """Say of a job that is not known which file was looked into."""
+    from aifs_media.errors import JobNotFoundError
+
+    try:
+        yield
+    except JobNotFoundError as error:
+        ledger = settings.text("MEDIA_LEDGER")
+        # One that a provider does not know is another matter; and another address may hold a password.
+        if not error.provider and ledger.startswith("sqlite:///"):
+            error.hint = f"It is the file {ledger.removeprefix('sqlite:///')!r}; `aifs-media jobs` lists what it knows."
+        raise
 
 
 def recover(*, env_file: options.EnvFile = None, as_json: options.AsJson = False) -> None:
@@ -115,7 +134,9 @@ def recover(*, env_file: options.EnvFile = None, as_json: options.AsJson = False
     async def all_of_them(media: MediaGenerator) -> RecoveryReport:
         return await media.recover()
 
-    report = run(all_of_them, settings=options.read_settings(env_file), doing="Looking for unfinished jobs")
+    report = run(
+        all_of_them, settings=options.read_settings(env_file, records=True), doing="Looking for unfinished jobs"
+    )
     if as_json:
         failed = {job_id: {"code": error.code, "message": str(error)} for job_id, error in report.failed.items()}
         document = {
@@ -130,7 +151,9 @@ def recover(*, env_file: options.EnvFile = None, as_json: options.AsJson = False
         for job_id in report.held:
             typer.echo(f"{job_id}: another process works on it.", err=True)
         for job_id in report.unsent:
-            typer.echo(f"{job_id}: was never sent; `aifs-media resume {job_id}` sends it.", err=True)
+            typer.echo(
+                f"{job_id}: was never sent; `aifs-media resume {job_id}` sends it, and `cancel` drops it.", err=True
+            )
         typer.echo(f"{len(report.assets)} stored, {len(report.failed)} not.", err=True)
     if report.failed:
         raise typer.Exit(next(iter(report.failed.values())).exit_code)
@@ -146,7 +169,9 @@ def cancel(
     async def stop(media: MediaGenerator) -> Job:
         return await media.cancel(job_id, namespace=namespace)
 
-    job = run(stop, settings=options.read_settings(env_file), namespace=namespace)
+    settings = options.read_settings(env_file, records=True)
+    with _ledger_named(settings):
+        job = run(stop, settings=settings, namespace=namespace)
     if as_json:
         typer.echo(_as_json(job))
     else:

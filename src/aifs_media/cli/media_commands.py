@@ -121,5 +121,5 @@ def _make_and_print(
     from aifs_media.cli.output import print_assets
     from aifs_media.cli.running import run
 
-    assets = run(make, settings=options.read_settings(env_file), namespace=namespace)
+    assets = run(make, settings=options.read_settings(env_file, records=True), namespace=namespace)
     print_assets(assets, as_json=as_json, several=several)

@@ -33,7 +33,8 @@ def new_provider(
     folder = path or Path(f"aifs-media-{name}")
     _write(folder, skeleton(name))
     typer.echo(
-        f"{folder} holds a provider for a made-up API; its README says what to change. Its tests pass already:\n\n"
+        f"{folder} holds a provider for a made-up API; its README says what to change. Its tests pass already, in an "
+        "environment into which aifs-media was installed before:\n\n"
         f"  cd {folder}\n  pip install -e . pytest trio\n  pytest"
     )
 

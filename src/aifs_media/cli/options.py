@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aifs_media.settings import Settings
 
 WHAT, HOW, JOB = "What", "How it should be", "The job"
+OTHER_LEDGERS = "Set MEDIA_LEDGER=sqlite:///path/to/media.db, or MEDIA_LEDGER=memory to keep no record."
 
 
 class OnCancel(StrEnum):
@@ -78,37 +79,51 @@ EnvFile = Annotated[
 ]
 
 
-def read_settings(env_file: Path | None) -> Settings:
+def read_settings(env_file: Path | None, *, records: bool = False) -> Settings:
     """Return the settings of the environment and of the named file, or of `.env` in the current folder.
 
+    Args:
+        env_file: the named file.
+        records: whether the command records jobs, or asks for recorded ones. Only then is a place for them made.
+
     Raises:
-        ConfigurationError: the named file is not there.
+        ConfigurationError: the named file is not there or cannot be read, or there is no place for the record of jobs.
     """
     from aifs_media.settings import Settings
 
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
     settings = Settings.from_env(env_file=env_file)
-    if settings.given("MEDIA_LEDGER"):
+    if settings.given("MEDIA_LEDGER") or not records:
         return settings
     # A command is a process of its own: without a ledger on disk, `resume` and `jobs` would know nothing.
     return Settings.from_env(env_file=env_file, media_ledger=f"sqlite:///{_own_ledger()}")
 
 
-def _own_ledger() -> Path:
+def own_ledger_path() -> Path:
     """Return the file in which the command line remembers its jobs, in the user's data folder."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    folder = Path(data) / "aifs-media"
+    return Path(data) / "aifs-media" / "jobs.db"
+
+
+def _own_ledger() -> Path:
+    """Make that file.
+
+    It holds prompts, so that it is for this user's eyes only; SQLite gives the files that it puts beside it the same mode.
+    """
+    file = own_ledger_path()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.touch(mode=0o600)
     except OSError as error:
         from aifs_media.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"The folder {str(folder)!r} for the record of jobs cannot be made ({type(error).__name__}).",
-            hint="Set MEDIA_LEDGER=sqlite:///path/to/media.db, or MEDIA_LEDGER=memory to keep no record.",
+            f"The record of jobs {str(file)!r} cannot be made: {error.strerror}.",
+            hint=OTHER_LEDGERS,
         ) from error
-    return folder / "jobs.db"
+    return file
 
 
 def read_tags(pairs: Sequence[str] | None) -> dict[str, str]:

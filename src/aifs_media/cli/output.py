@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,19 +15,44 @@ from aifs_media.cli.wording import bytes_in_words, cost_in_words, shape_in_words
 from aifs_media.errors import MediaError, PartialResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from aifs_media.records import Asset
 
 
 def print_assets(assets: Sequence[Asset], *, as_json: bool, several: bool = False) -> None:
-    """Print assets: as JSON one object, or an array where several were asked for."""
-    if as_json:
-        documents = [asset.model_dump_json() for asset in assets]
-        typer.echo(f"[{', '.join(documents)}]" if several else documents[0])
-        return
-    for asset in assets:
-        typer.echo("\n".join(asset_lines(asset)))
+    """Print assets: as JSON one object, or an array where several were asked for. Raises NotPrintedError."""
+    with _named_all_the_same(assets):
+        if as_json:
+            documents = [asset.model_dump_json() for asset in assets]
+            typer.echo(f"[{', '.join(documents)}]" if several else documents[0])
+            return
+        for asset in assets:
+            typer.echo("\n".join(asset_lines(asset)))
+
+
+class NotPrintedError(OSError):
+    """What was made could not be printed, and stderr has been told where it is."""
+
+
+@contextmanager
+def _named_all_the_same(assets: Sequence[Asset]) -> Generator[None]:
+    """Where stdout takes nothing, name the jobs on stderr: what they made is paid for."""
+    try:
+        yield
+    except OSError as error:
+        if not assets:
+            raise
+        typer.echo(f"Error: The media are stored, but could not be printed: {error.strerror}.", err=True)
+        for job_id, namespace in dict.fromkeys((asset.job_id, asset.namespace) for asset in assets):
+            command = f"aifs-media resume {job_id}{f' --namespace {namespace}' if namespace else ''}"
+            typer.echo(f"`{command}` prints them, and pays nothing.", err=True)
+        raise NotPrintedError from error
+
+
+def silence() -> None:
+    """Write to nowhere from now on: the interpreter would complain when it flushes at its end what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def asset_lines(asset: Asset) -> list[str]:
@@ -60,7 +88,8 @@ def print_error(error: MediaError | Interrupted, *, as_json: bool) -> int:
         }
         if assets:
             document["assets"] = [asset.model_dump(mode="json") for asset in assets]
-        typer.echo(json.dumps(document))
+        with _named_all_the_same(assets):
+            typer.echo(json.dumps(document))
         return error.exit_code
     print_assets(assets, as_json=False)
     typer.echo(f"Error: {error}" if isinstance(error, MediaError) else error.message, err=True)

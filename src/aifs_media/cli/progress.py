@@ -36,6 +36,7 @@ class Seen:
     submitted: bool = False
     stored: int = 0
     outcome: str = ""
+    held: bool = False
     bar: TaskID | None = None
 
 
@@ -86,6 +87,11 @@ class Progress:
         """Print a sentence that stays."""
         self._console.print(sentence, soft_wrap=True)
 
+    @property
+    def only_waits(self) -> bool:
+        """Whether all that goes on is done by other processes."""
+        return bool(self.jobs) and all(seen.held for seen in self.jobs.values())
+
     def endings(self) -> list[str]:
         """Return a sentence for each way in which jobs were left at their providers."""
         return list(dict.fromkeys(_ending(seen) for seen in self.jobs.values()))
@@ -93,6 +99,8 @@ class Progress:
     def __call__(self, event: events.Event) -> None:
         """Show an event."""
         seen = self.jobs.setdefault(event.job_id, Seen(event.provider))
+        # Whatever else is told of a job is told by who works on it.
+        seen.held = isinstance(event, events.Held)
         match event:
             case events.Submitted():
                 seen.submitted = True
@@ -130,10 +138,12 @@ class Progress:
                 self._bars.update(seen.bar, description=line)
 
 
-def words(event: events.Event) -> str:  # noqa: C901 - one case per event
+def words(event: events.Event) -> str:  # noqa: C901, PLR0912 - one case per event
     """Return what an event means in words; empty where there is nothing to add."""
     provider = event.provider
     match event:
+        case events.Held():
+            return f"Another process works on job {event.job_id}; waiting"
         case events.Selected():
             return (
                 f"Asking {provider} for {'an image' if event.kind == 'image' else 'a video'} by {_short(event.model)}"
@@ -170,6 +180,8 @@ def _ending(seen: Seen) -> str:
         return OUTCOMES[seen.outcome].format(provider=seen.provider) + kept
     if seen.stored:
         return kept.strip()
+    if seen.held:
+        return "The job goes on in the process that works on it."
     if seen.submitted:
         return f"The job goes on at {seen.provider} and may be billed."
     return f"{seen.provider} may have received the request: look at its own list before you start again."

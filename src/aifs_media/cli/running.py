@@ -94,7 +94,10 @@ async def _listen(
                 progress.close()
                 os._exit(128 + number)
             received.append(number)
-            progress.say("Stopping; jobs are cancelled at their provider. The same again leaves at once.")
+            if progress.only_waits:
+                progress.say("Stopping to wait. The job goes on in the process that works on it.")
+            else:
+                progress.say("Stopping; jobs are cancelled at their provider. The same again leaves at once.")
             scope.cancel()
 
 

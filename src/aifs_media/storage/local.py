@@ -72,6 +72,10 @@ class LocalStorage:
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.folder)!r})"
 
+    async def preflight(self) -> None:
+        """Make the folder. Raises StorageError if that fails, or if the folder cannot be written."""
+        await self._run(self._make_folder, action=f"Writing to the folder {str(self.folder)!r}")
+
     async def put(
         self,
         object_key: str,
@@ -149,6 +153,14 @@ class LocalStorage:
 
     async def aclose(self) -> None:
         """Do nothing: no file stays open between calls."""
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            # Asked for rather than tried: a process that is killed in between would leave what it tried with.
+            read_only = os.statvfs(self.folder).f_flag & os.ST_RDONLY
+            code = errno.EROFS if read_only else errno.EACCES
+            raise OSError(code, os.strerror(code))
 
     def _probe(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)

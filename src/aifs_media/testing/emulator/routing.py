@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
@@ -37,12 +38,22 @@ class Call:
         return self.fault if self.fault is not None and self.fault.kind in kinds else None
 
     def members(self) -> dict[str, object] | None:
-        """Return the body if it is a JSON object."""
+        """Return the body if it is a JSON object. One with a number that JSON does not have is none."""
         try:
-            value = json.loads(self.body)
+            value = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
         except ValueError:
             return None
         return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def _no_number(name: str) -> float:
+    message = f"JSON has no {name}."
+    raise ValueError(message)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
 
 
 Handler = Callable[[Call], Awaitable[Response]]
