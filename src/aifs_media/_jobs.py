@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import uuid
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
 
 from aifs_media import events
 from aifs_media._chain import turn_to_next_model
-from aifs_media._draft import choose_model, draft, models_of
+from aifs_media._draft import adopted, choose_model, draft, models_of
 from aifs_media._limits import most_outputs, parsed_size
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
+from aifs_media._values import as_count, as_kind, as_prompt, as_text
 from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
@@ -30,7 +30,7 @@ from aifs_media.errors import (
     UnsupportedOptionError,
 )
 from aifs_media.protocols import Authorizing, Cancellable, Pollable, TextWriter, role
-from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
+from aifs_media.records import Job, TextRequest
 from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aifs_media._pipeline import OnAsset
     from aifs_media._row import JobRow, OnEvent
     from aifs_media.call_options import ImageOptions
-    from aifs_media.records import Asset, Kind, Stage, TextResult
+    from aifs_media.records import Asset, Kind, Script, Stage, TextResult
 
 JOBS_AT_ONCE = 16
 
@@ -55,7 +55,7 @@ class Jobs:
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    async def new(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+    async def new(self, kind: Kind, prompt: str | Script, n: int, options: ImageOptions) -> Job:
         """Check a request and record it as a job, or join the job that has this id already. Nothing is sent.
 
         Raises:
@@ -74,6 +74,8 @@ class Jobs:
         Raises:
             PartialResultError: some were stored and others were not.
         """
+        # Too many for the model make several jobs; what is no number makes none.
+        n = as_count("n", n, least=1)
         try:
             job = await self.new(kind, prompt, n, options)
         except UnsupportedOptionError as error:
@@ -144,6 +146,7 @@ class Jobs:
         """
         if isinstance(job, Job):
             return await self.parts.ledger.create_or_load(job)
+        job, namespace = as_text("job_id", job), as_text("namespace", namespace)
         found = await self.parts.ledger.load(job, namespace=namespace)
         if found is None:
             raise JobNotFoundError(
@@ -262,7 +265,8 @@ class Jobs:
             ConfigurationError: the provider has no jobs that can be asked for.
             JobNotFoundError: the provider does not know it.
         """
-        provider_name, separator, ref = name.partition(":")
+        kind, prompt, namespace = as_kind(kind), as_text("prompt", prompt), as_text("namespace", namespace)
+        provider_name, separator, ref = as_text("name", name).partition(":")
         if not separator or not ref:
             raise RequestRejectedError(f"{name!r} names no job.", hint="Write provider:id, for example replicate:ID.")
         known = await self.parts.ledger.find_by_ref(provider_name, ref)
@@ -272,7 +276,9 @@ class Jobs:
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
         state = await poll(pollable, ref, self.parts.clock)
-        job = await self.parts.ledger.create_or_load(self._adopted(provider_name, ref, kind, prompt, namespace))
+        job = await self.parts.ledger.create_or_load(
+            adopted(self.parts, provider_name, ref, kind=kind, prompt=prompt, namespace=namespace)
+        )
 
         async def work(row: JobRow) -> list[Asset]:
             if row.job.stage == "submitted":
@@ -281,29 +287,6 @@ class Jobs:
             return list(row.job.assets)
 
         return await self._turns.alone(job, work, patience=job.timeout)
-
-    def _adopted(self, provider: str, ref: str, kind: Kind, prompt: str, namespace: str) -> Job:
-        parts, now = self.parts, self.parts.clock.now()
-        timeout = parts.settings.number(f"MEDIA_{kind.upper()}_TIMEOUT")
-        job_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{provider}:{ref}").hex
-        stem = parts.template.render_stem(
-            created_at=now, job_id=job_id, index=0, kind=kind, provider=provider, namespace=namespace, tags={}
-        )
-        attempt = Attempt(
-            submit_key="", provider=provider, model="", started_at=now, send_by=now + timedelta(0), outcome="accepted", ref=ref
-        )  # fmt: skip
-        return Job(
-            job_id=job_id,
-            namespace=namespace,
-            request=MediaRequest(kind=kind, prompt=prompt, provider=provider),
-            stage="submitted",
-            created_at=now,
-            timeout=timeout,
-            lifetime=timeout,
-            on_cancel="detach",
-            object_stems=(stem,),
-            attempts=(attempt,),
-        )
 
     def _pipeline(self, row: JobRow) -> Pipeline:
         raise_if_ended(row.job)
@@ -323,8 +306,8 @@ class Jobs:
 
     async def write(self, prompt: str, *, system: str, model: str | None) -> TextResult:
         """Ask a provider for a text, once. Raises ConfigurationError if it writes none."""
-        if not prompt.strip():
-            raise RequestRejectedError("The prompt is empty.", hint="Say what should be written.")
+        prompt, system = as_prompt(prompt, made="written"), as_text("system", system)
+        model = model if model is None else as_text("model", model)
         name, chosen = choose_model(self.parts, "text", model)
         writer = role(self.parts.provider(name), TextWriter)
         if writer is None:

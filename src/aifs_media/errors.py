@@ -189,7 +189,7 @@ class RequestRejectedError(MediaError):
 
 
 class UnsupportedOptionError(RequestRejectedError):
-    """The model does not take an option, or not that value.
+    """There is no such option, or the model does not take it, or not that value.
 
     Attributes:
         option: the option's name.

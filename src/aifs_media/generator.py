@@ -135,7 +135,7 @@ class MediaGenerator:
     async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
         """Make one video, from a prompt or a script, and store it. Raises MediaError."""
         async with self._jobs.parts.lease():
-            job = await self._jobs.new("video", str(prompt), 1, options)
+            job = await self._jobs.new("video", prompt, 1, options)
             return (await self._jobs.finish(job))[0]
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class MediaGenerator:
             MediaError: it was refused, or its answer was lost.
         """
         async with self._jobs.parts.lease():
-            return await self._jobs.start(await self._jobs.new(kind, str(prompt), n, options))
+            return await self._jobs.start(await self._jobs.new(kind, prompt, n, options))
 
     async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
         """Wait for a job of `start` and return its assets. Raises MediaError."""
@@ -310,16 +310,14 @@ class MediaGenerator:
             max_cost: USD for one output by the published price; models without one are left out then.
 
         Raises:
-            UnsupportedOptionError: the size is none.
+            UnsupportedOptionError: no model could take one of these values.
         """
-        from decimal import Decimal as Exact
+        from aifs_media._choosing import fitting, wanted
 
-        from aifs_media._choosing import Wanted, fitting
-        from aifs_media._draft import read_size
-
-        most = None if max_cost is None else Exact(str(max_cost))
-        wanted = Wanted(kind, duration, read_size(size), aspect_ratio, image, most)
-        return fitting(self._jobs.parts.known(), wanted)
+        asked = wanted(
+            kind=kind, duration=duration, size=size, aspect_ratio=aspect_ratio, image=image, max_cost=max_cost
+        )
+        return fitting(self._jobs.parts.known(), asked)
 
     async def check(self) -> HealthReport:
         """Find out whether everything is set up: keys, storage, public URL, clock, settings. Spends nothing."""
