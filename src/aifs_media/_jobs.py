@@ -17,10 +17,11 @@ from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
-from aifs_media._values import as_count, as_kind, as_prompt, as_text
+from aifs_media._values import as_count, as_kind, as_prompt, as_seconds, as_text
 from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
+    GenerationTimeoutError,
     JobConflictError,
     JobNotFoundError,
     MediaError,
@@ -168,20 +169,31 @@ class Jobs:
         return await self._turns.alone(job, work, patience=job.timeout)
 
     async def finish(self, job: Job, *, timeout: float | None = None, patience: float | None = None) -> list[Asset]:
-        """Bring a job to its end and return its assets."""
+        """Bring a job to its end and return its assets. With a timeout of 0 the provider is asked once, and the job goes on.
+
+        Raises:
+            UnsupportedOptionError: the timeout is no number of seconds.
+            GenerationTimeoutError: the job has not ended in time.
+        """
+        if timeout is not None:
+            timeout = as_seconds("timeout", timeout, or_zero="to ask once")
+        once = timeout == 0
 
         async def work(row: JobRow) -> list[Asset]:
-            if timeout is not None:
+            if timeout:
                 row.job = row.job.model_copy(update={"timeout": timeout})
             async with self._announced(row):
-                await self._in_turn(row, lambda pipeline: pipeline.finish())
+                await self._in_turn(row, lambda pipeline: pipeline.finish(once=once), once=once)
             return list(row.job.assets)
 
         job = await self.load(job, "")
+        if once and self._turns.is_busy(job):
+            outcome = "another call of this process waits for the job, which goes on."
+            raise GenerationTimeoutError(job=job, timeout=0.0, outcome=outcome)
         wait = timeout if timeout is not None else job.timeout
         return await self._turns.alone(job, work, patience=wait if patience is None else patience)
 
-    async def _in_turn(self, row: JobRow, step: Callable[[Pipeline], Awaitable[None]]) -> None:
+    async def _in_turn(self, row: JobRow, step: Callable[[Pipeline], Awaitable[None]], *, once: bool = False) -> None:
         """Take a step with the job's model; where that fails for certain and unbilled, with the next one."""
         while True:
             if row.job.stage == "new":
@@ -189,7 +201,9 @@ class Jobs:
             try:
                 return await step(self._pipeline(row))
             except MediaError as error:
-                if not await turn_to_next_model(row, error):
+                # Who only looked has not run out of patience with the model.
+                looked = once and isinstance(error, GenerationTimeoutError)
+                if looked or not await turn_to_next_model(row, error):
                     raise
 
     async def cancel(self, job: Job) -> Job:

@@ -358,18 +358,19 @@ class GenerationTimeoutError(JobError):
     Args:
         outcome: what became of the job at the provider, one sentence.
         timeout: the wait in seconds.
+        maybe_billed: False where no create has left.
     """
 
     code = "generation_timeout"
     http_status = 504
 
-    def __init__(self, *, job: Job, timeout: float, outcome: str) -> None:
+    def __init__(self, *, job: Job, timeout: float, outcome: str, maybe_billed: bool = True) -> None:
         super().__init__(
             "Prediction timeout - generation took too long",
             job=job,
             hint=f"(waited {timeout:g} s; {outcome}) Pass a longer timeout=, or choose a faster model.",
             retryable=True,
-            maybe_billed=True,
+            maybe_billed=maybe_billed,
         )
         self.timeout = timeout
 

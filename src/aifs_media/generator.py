@@ -150,14 +150,30 @@ class MediaGenerator:
             return await self._jobs.start(await self._jobs.new(kind, prompt, n, options))
 
     async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
-        """Wait for a job of `start` and return its assets. Raises MediaError."""
+        """Wait for a job of `start` and return its assets.
+
+        Args:
+            job: what `start` returned, or the same kept as JSON.
+            timeout: seconds to wait, by default as long as the job was made with; then the job is cancelled or goes on, as its
+                `on_cancel` says. 0 looks once: the provider is asked one time, and a job that has not ended goes on, always.
+
+        Raises:
+            GenerationTimeoutError: the job has not ended in time.
+            MediaError: the job cannot be brought to an end.
+        """
         async with self._jobs.parts.lease():
             return await self._jobs.finish(job, timeout=timeout)
 
     async def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
         """Go on with a job from wherever it stands: by its id in this ledger, or as a job kept elsewhere as JSON.
 
+        Args:
+            job: the job, or its id.
+            namespace: whose job the id names.
+            timeout: seconds to wait, as for `wait`. 0 looks once: the provider is asked one time, and nothing is sent or stopped.
+
         Raises:
+            GenerationTimeoutError: the job has not ended in time.
             JobNotFoundError: the ledger has no job with that id.
             MediaError: the job cannot be brought to an end.
         """

@@ -111,15 +111,15 @@ class SyncMediaGenerator:
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def start(self, kind: Kind, prompt: str | Script, *, n: int = 1, **options: Unpack[VideoOptions]) -> Job:
-        """Create a job and return as soon as the provider has accepted it."""
+        """Create a job and return as soon as the provider has accepted it. The options are in `aifs_media.call_options`."""
         return self._call(lambda: self._media.start(kind, prompt, n=n, **options))
 
     def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
-        """Wait for a job of `start` and return its assets."""
+        """Wait for a job of `start` and return its assets. `timeout=0` looks once, and the job goes on."""
         return self._call(lambda: self._media.wait(job, timeout=timeout))
 
     def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
-        """Go on with a job from wherever it stands."""
+        """Go on with a job from wherever it stands. `timeout=0` looks once, and the job goes on."""
         return self._call(lambda: self._media.resume(job, namespace=namespace, timeout=timeout))
 
     def recover(self, *, limit: int = 100) -> RecoveryReport:
