@@ -115,7 +115,13 @@ class MediaGenerator:
     async def image(self, prompt: str, **options: Unpack[ImageOptions]) -> Asset:
         """Make one image and store it.
 
+        Args:
+            prompt: what should be seen.
+            options: above all `model`, `size` or `aspect_ratio`, `seed`, `image`, `options` (the model's own), `tags`, `timeout` and
+                `job_id`; all of them with their meaning are in `aifs_media.call_options.ImageOptions`.
+
         Raises:
+            UnsupportedOptionError: there is no such option, or the model does not take it; nothing was sent.
             MediaError: see aifs_media.errors for which error asks for what.
         """
         async with self._jobs.parts.lease():
@@ -125,6 +131,11 @@ class MediaGenerator:
     async def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
         """Make several images of one prompt, in one create where the model can.
 
+        Args:
+            prompt: what should be seen.
+            n: how many.
+            options: as for `image`, see `aifs_media.call_options.ImageOptions`.
+
         Raises:
             PartialResultError: some were stored and others were not; it holds the ones that were.
             MediaError: none was stored.
@@ -133,7 +144,17 @@ class MediaGenerator:
             return await self._jobs.many("image", prompt, n, options)
 
     async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
-        """Make one video, from a prompt or a script, and store it. Raises MediaError."""
+        """Make one video, from a prompt or a script, and store it.
+
+        Args:
+            prompt: what should be seen, or a script.
+            options: above all `model`, `duration` and `fps`, `aspect_ratio` or `size`, `image` (a start frame), `options` (the model's
+                own), `tags`, `timeout` and `job_id`; all of them with their meaning are in `aifs_media.call_options.VideoOptions`.
+
+        Raises:
+            UnsupportedOptionError: there is no such option, or the model does not take it; nothing was sent.
+            MediaError: see aifs_media.errors for which error asks for what.
+        """
         async with self._jobs.parts.lease():
             job = await self._jobs.new("video", prompt, 1, options)
             return (await self._jobs.finish(job))[0]
@@ -142,6 +163,12 @@ class MediaGenerator:
 
     async def start(self, kind: Kind, prompt: str | Script, *, n: int = 1, **options: Unpack[VideoOptions]) -> Job:
         """Create a job and return as soon as the provider has accepted it. Keep the job as JSON if you like.
+
+        Args:
+            kind: "image" or "video".
+            prompt: what should be seen, or a script.
+            n: how many outputs, as many as the model makes in one create.
+            options: as for `image` and `video`, see `aifs_media.call_options`.
 
         Raises:
             MediaError: it was refused, or its answer was lost.

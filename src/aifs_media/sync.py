@@ -97,15 +97,15 @@ class SyncMediaGenerator:
     # -- media ---------------------------------------------------------------------------------------------------------
 
     def image(self, prompt: str, **options: Unpack[ImageOptions]) -> Asset:
-        """Make one image and store it."""
+        """Make one image and store it. The options are in `aifs_media.call_options.ImageOptions`: `model`, `size`, `seed`, ..."""
         return self._call(lambda: self._media.image(prompt, **options))
 
     def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
-        """Make several images of one prompt."""
+        """Make several images of one prompt. The options are in `aifs_media.call_options.ImageOptions`: `model`, `size`, ..."""
         return self._call(lambda: self._media.images(prompt, n=n, **options))
 
     def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
-        """Make one video and store it."""
+        """Make one video and store it. The options are in `aifs_media.call_options.VideoOptions`: `model`, `duration`, ..."""
         return self._call(lambda: self._media.video(prompt, **options))
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
