@@ -304,3 +304,19 @@ def test_inputs_that_do_not_go_together() -> None:
     with pytest.raises(UnsupportedOptionError, match="compression=0 only with"):
         model_inputs(ask(FREE_SIZE, options={"compression": 0}), FREE_SIZE)
     model_inputs(ask(FREE_SIZE, output_format="jpeg", options={"compression": 0}), FREE_SIZE)
+
+
+def test_ratios_that_are_none_are_refused_by_every_model() -> None:
+    """Also where the request did not come through a generator: a hint is no place for an error of arithmetic."""
+    for ratio in ("0:1", "1:0", "-1:1", "inf:1", "nan:1", "x:1"):
+        for capability in (RATIOS, LIST_OF_SIZES, FREE_SIZE, PIXELS):
+            request = ask(capability, aspect_ratio=ratio)
+            with pytest.raises(UnsupportedOptionError) as refused:
+                model_inputs(request, capability)
+            assert alternatives(refused.value, request, ALL) == []
+
+
+def test_a_film_longer_than_numbers_go() -> None:
+    """Two large numbers are finite, and their product is not."""
+    with pytest.raises(UnsupportedOptionError, match="at most"):
+        model_inputs(ask(FRAMES, duration=1e308, fps=24.0), FRAMES)

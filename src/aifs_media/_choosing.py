@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aifs_media._options import model_inputs
 from aifs_media._prices import priced
+from aifs_media._values import as_cost, as_kind, as_ratio, as_seconds, as_size
 from aifs_media.errors import UnsupportedOptionError
 from aifs_media.records import InputFile, MediaRequest, Size
 
@@ -28,6 +29,20 @@ class Wanted(NamedTuple):
     aspect_ratio: str | None = None
     image: bool = False
     max_cost: Decimal | None = None
+
+
+def wanted(
+    *, kind: object, duration: object, size: object, aspect_ratio: object, image: bool, max_cost: object
+) -> Wanted:
+    """Return what is wanted, each checked as a call's options are. Raises UnsupportedOptionError."""
+    return Wanted(
+        kind=None if kind is None else as_kind(kind),
+        duration=None if duration is None else as_seconds("duration", duration),
+        size=None if size is None else as_size("size", size),
+        aspect_ratio=None if aspect_ratio is None else as_ratio("aspect_ratio", aspect_ratio),
+        image=image,
+        max_cost=None if max_cost is None else as_cost("max_cost", max_cost),
+    )
 
 
 def fitting(known: Iterable[tuple[str, Capability]], wanted: Wanted) -> list[tuple[str, Capability]]:

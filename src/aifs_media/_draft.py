@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
+from aifs_media._arguments import checked_options
 from aifs_media._inputs import input_file
 from aifs_media._keys import encode_labels
 from aifs_media._poll import lifetime
 from aifs_media._select import select, split_model
 from aifs_media._told import webhook_url
-from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
+from aifs_media._values import as_count, as_kind, as_prompt
+from aifs_media.errors import ConfigurationError, RequestRejectedError
 from aifs_media.protocols import WebhookVerifier, role
-from aifs_media.records import Alternative, Job, MediaRequest, Size
+from aifs_media.records import Alternative, Attempt, Job, MediaRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,20 +25,21 @@ if TYPE_CHECKING:
     from aifs_media._parts import Parts
     from aifs_media.call_options import ImageOptions, VideoOptions
     from aifs_media.protocols import MediaProvider
-    from aifs_media.records import Capability, Kind
+    from aifs_media.records import Capability, Kind, Script, Size
 
 
-async def draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+async def draft(parts: Parts, kind: Kind, prompt: str | Script, n: int, options: ImageOptions) -> Job:
     """Check a request and return it as a job. Nothing is recorded or sent, except that a model may be asked about.
 
     Raises:
         RequestRejectedError: the request cannot be carried out as it is, by one of the models.
         ConfigurationError: provider or storage are not set up for it.
     """
-    job_id = options.get("job_id") or uuid.uuid4().hex
+    kind, words, n = as_kind(kind), as_prompt(prompt), as_count("n", n, least=1)
+    given = checked_options(kind, options)
+    job_id = given.get("job_id") or uuid.uuid4().hex
     first, *others = [
-        await _draft(parts, kind, prompt, n, {**options, "model": model, "job_id": job_id})
-        for model in models_of(options)
+        await _draft(parts, kind, words, n, {**given, "model": model, "job_id": job_id}) for model in models_of(given)
     ]
     asked = [identity(first.request), *([other.provider, other.request.model] for other in others)]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
@@ -59,24 +63,20 @@ def _alternative(job: Job) -> Alternative:
     return Alternative.model_validate({name: getattr(job, name) for name in Alternative.model_fields})
 
 
-async def _draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
-    if not prompt.strip():
-        raise RequestRejectedError("The prompt is empty.", hint="Say what should be made.")
-    if n < 1:
-        raise RequestRejectedError(f"n={n} asks for nothing.", hint="Ask for at least 1.")
+async def _draft(parts: Parts, kind: Kind, prompt: str, n: int, options: VideoOptions) -> Job:
     name, model = choose_model(parts, kind, options.get("model"))
-    image, timed = options.get("image"), cast("VideoOptions", options)
+    image = options.get("image")
     request = MediaRequest(
         kind=kind,
         prompt=prompt,
         provider=name,
         model=model,
         n=n,
-        size=read_size(options.get("size")),
+        size=cast("Size | None", options.get("size")),
         aspect_ratio=options.get("aspect_ratio"),
         seed=options.get("seed"),
-        duration=timed.get("duration"),
-        fps=timed.get("fps"),
+        duration=options.get("duration"),
+        fps=options.get("fps"),
         image=await input_file(image) if image is not None else None,
         negative_prompt=options.get("negative_prompt"),
         output_format=options.get("output_format"),
@@ -132,6 +132,31 @@ async def _draft(parts: Parts, kind: Kind, prompt: str, n: int, options: ImageOp
     )
 
 
+def adopted(parts: Parts, provider: str, ref: str, *, kind: Kind, prompt: str, namespace: str) -> Job:
+    """Return the job that stands for one which exists at a provider and in no ledger."""
+    now = parts.clock.now()
+    timeout = parts.settings.number(f"MEDIA_{kind.upper()}_TIMEOUT")
+    job_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{provider}:{ref}").hex
+    stem = parts.template.render_stem(
+        created_at=now, job_id=job_id, index=0, kind=kind, provider=provider, namespace=namespace, tags={}
+    )
+    attempt = Attempt(
+        submit_key="", provider=provider, model="", started_at=now, send_by=now + timedelta(0), outcome="accepted", ref=ref
+    )  # fmt: skip
+    return Job(
+        job_id=job_id,
+        namespace=namespace,
+        request=MediaRequest(kind=kind, prompt=prompt, provider=provider),
+        stage="submitted",
+        created_at=now,
+        timeout=timeout,
+        lifetime=timeout,
+        on_cancel="detach",
+        object_stems=(stem,),
+        attempts=(attempt,),
+    )
+
+
 def _webhook(parts: Parts, provider: MediaProvider, namespace: str, job_id: str) -> str:
     """Return where the provider should tell that the job has ended; empty where it cannot, or nobody listens."""
     base = parts.settings.text("MEDIA_WEBHOOK_URL")
@@ -154,31 +179,29 @@ def _timeout(parts: Parts, kind: Kind, asked: float | None, capability: Capabili
             if parts.settings.given(setting) or capability.timeout is None
             else capability.timeout
         )
-    if not 0 < asked < float("inf"):
-        raise RequestRejectedError(f"timeout={asked!r} cannot be waited for.", hint="Give a number of seconds above 0.")
     return asked
 
 
 def choose_model(parts: Parts, kind: Kind | str, named: str | None) -> tuple[str, str]:
-    """Return provider and model: what the call names beats the settings; an empty model is the provider's default."""
-    default = parts.settings.text(f"{kind.upper()}_PROVIDER")
-    known = parts.provider_names()
-    if named:
-        return split_model(named, default_provider=default, known_providers=known)
-    setting = parts.settings.text(f"{kind.upper()}_MODEL")
-    if not setting:
+    """Return provider and model: what the call names beats the settings; an empty model is the provider's default.
+
+    Raises:
+        RequestRejectedError: the call names a provider and no model.
+        ConfigurationError: the setting does.
+    """
+    default, known = parts.settings.text(f"{kind.upper()}_PROVIDER"), parts.provider_names()
+    setting = f"{kind.upper()}_MODEL"
+    text = named or parts.settings.text(setting)
+    if not text:
         return default, ""
-    return split_model(setting, default_provider=default, known_providers=known)
-
-
-def read_size(size: str | Size | None) -> Size | None:
-    """Return a size that was given as text or as one. Raises UnsupportedOptionError."""
-    if size is None or isinstance(size, Size):
-        return size
-    try:
-        return Size.parse(size)
-    except ValueError as error:
-        raise UnsupportedOptionError(str(error), option="size") from None
+    name, model = split_model(text, default_provider=default, known_providers=known)
+    if model.strip():
+        return name, model
+    # The provider's default would be paid for in place of what somebody meant to name.
+    hint = "Name a model after the colon, or leave it out for the default one."
+    if named:
+        raise RequestRejectedError(f"model={named!r} names a provider and no model.", hint=hint)
+    raise ConfigurationError(f"{setting}={text!r} names a provider and no model.", hint=hint)
 
 
 def _seed(request: MediaRequest, capability: Capability) -> int | None:

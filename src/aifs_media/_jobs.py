@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import uuid
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,16 +12,18 @@ import anyio
 from aifs_media import events
 from aifs_media._assets import addressed
 from aifs_media._chain import turn_to_next_model
-from aifs_media._draft import choose_model, draft, models_of
+from aifs_media._draft import adopted, choose_model, draft, models_of
 from aifs_media._limits import most_outputs, parsed_size
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
+from aifs_media._values import as_count, as_kind, as_prompt, as_seconds, as_text
 from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
+    GenerationTimeoutError,
     JobConflictError,
     JobError,
     JobNotFoundError,
@@ -33,7 +34,7 @@ from aifs_media.errors import (
     UnsupportedOptionError,
 )
 from aifs_media.protocols import Authorizing, Cancellable, Pollable, TextWriter, role
-from aifs_media.records import Attempt, Job, MediaRequest, TextRequest
+from aifs_media.records import Job, TextRequest
 from aifs_media.recovery import RecoveryReport
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from aifs_media._pipeline import OnAsset
     from aifs_media._row import JobRow, OnEvent
     from aifs_media.call_options import ImageOptions
-    from aifs_media.records import Asset, Kind, Stage, TextResult
+    from aifs_media.records import Asset, Kind, Script, Stage, TextResult
 
 JOBS_AT_ONCE = 16
 
@@ -63,7 +64,7 @@ class Jobs:
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    async def new(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+    async def new(self, kind: Kind, prompt: str | Script, n: int, options: ImageOptions) -> Job:
         """Check a request and record it as a job, or join the job that has this id already. Nothing is sent.
 
         Raises:
@@ -78,7 +79,7 @@ class Jobs:
             raise JobConflictError(job.job_id)
         return kept
 
-    async def one(self, kind: Kind, prompt: str, options: ImageOptions) -> Asset:
+    async def one(self, kind: Kind, prompt: str | Script, options: ImageOptions) -> Asset:
         """Make one output."""
         with _safe_to_retry(options):
             job = await self.new(kind, prompt, 1, options)
@@ -90,6 +91,8 @@ class Jobs:
         Raises:
             PartialResultError: some were stored and others were not.
         """
+        # Too many for the model make several jobs; what is no number makes none.
+        n = as_count("n", n, least=1)
         with _safe_to_retry(options):
             try:
                 job = await self.new(kind, prompt, n, options)
@@ -170,6 +173,7 @@ class Jobs:
         """
         if isinstance(job, Job):
             return await self.parts.ledger.create_or_load(job)
+        job, namespace = as_text("job_id", job), as_text("namespace", namespace)
         found = await self.parts.ledger.load(job, namespace=namespace)
         if found is None:
             raise JobNotFoundError(
@@ -182,7 +186,7 @@ class Jobs:
             )
         return found
 
-    async def begin(self, kind: Kind, prompt: str, n: int, options: ImageOptions) -> Job:
+    async def begin(self, kind: Kind, prompt: str | Script, n: int, options: ImageOptions) -> Job:
         """Record a job and create it at its provider, without waiting."""
         with _safe_to_retry(options):
             return await self._start(await self.new(kind, prompt, n, options))
@@ -197,20 +201,31 @@ class Jobs:
         return await self._turns.alone(job, work, patience=job.timeout)
 
     async def finish(self, job: Job, *, timeout: float | None = None, patience: float | None = None) -> list[Asset]:
-        """Bring a job to its end and return its assets."""
+        """Bring a job to its end and return its assets. With a timeout of 0 the provider is asked once, and the job goes on.
+
+        Raises:
+            UnsupportedOptionError: the timeout is no number of seconds.
+            GenerationTimeoutError: the job has not ended in time.
+        """
+        if timeout is not None:
+            timeout = as_seconds("timeout", timeout, or_zero="to ask once")
+        once = timeout == 0
 
         async def work(row: JobRow) -> list[Asset]:
-            if timeout is not None:
+            if timeout:
                 row.job = row.job.model_copy(update={"timeout": timeout})
             async with self._announced(row):
-                await self._in_turn(row, lambda pipeline: pipeline.finish())
+                await self._in_turn(row, lambda pipeline: pipeline.finish(once=once), once=once)
             return await addressed(row.job.assets, self.parts.storage)
 
         job = await self.load(job, "")
+        if once and self._turns.is_busy(job):
+            outcome = "another call of this process waits for the job, which goes on."
+            raise GenerationTimeoutError(job=job, timeout=0.0, outcome=outcome)
         wait = timeout if timeout is not None else job.timeout
         return await self._turns.alone(job, work, patience=wait if patience is None else patience)
 
-    async def _in_turn(self, row: JobRow, step: Callable[[Pipeline], Awaitable[None]]) -> None:
+    async def _in_turn(self, row: JobRow, step: Callable[[Pipeline], Awaitable[None]], *, once: bool = False) -> None:
         """Take a step with the job's model; where that fails for certain and unbilled, with the next one."""
         while True:
             if row.job.stage == "new":
@@ -218,7 +233,9 @@ class Jobs:
             try:
                 return await step(self._pipeline(row))
             except MediaError as error:
-                if not await turn_to_next_model(row, error):
+                # Who only looked has not run out of patience with the model.
+                looked = once and isinstance(error, GenerationTimeoutError)
+                if looked or not await turn_to_next_model(row, error):
                     raise
 
     async def cancel(self, job: Job) -> Job:
@@ -293,7 +310,8 @@ class Jobs:
             ConfigurationError: the provider has no jobs that can be asked for.
             JobNotFoundError: the provider does not know it.
         """
-        provider_name, separator, ref = name.partition(":")
+        kind, prompt, namespace = as_kind(kind), as_text("prompt", prompt), as_text("namespace", namespace)
+        provider_name, separator, ref = as_text("name", name).partition(":")
         if not separator or not ref:
             raise RequestRejectedError(f"{name!r} names no job.", hint="Write provider:id, for example replicate:ID.")
         known = await self.parts.ledger.find_by_ref(provider_name, ref)
@@ -303,7 +321,9 @@ class Jobs:
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
         state = await poll(pollable, ref, self.parts.clock)
-        job = await self.parts.ledger.create_or_load(self._adopted(provider_name, ref, kind, prompt, namespace))
+        job = await self.parts.ledger.create_or_load(
+            adopted(self.parts, provider_name, ref, kind=kind, prompt=prompt, namespace=namespace)
+        )
 
         async def work(row: JobRow) -> list[Asset]:
             if row.job.stage == "submitted":
@@ -321,29 +341,6 @@ class Jobs:
         attempts = (*before, last.model_copy(update={"outcome": "accepted"}))
         changed = job.model_copy(update={"stage": "submitted", "attempts": attempts})
         return await self.parts.ledger.update(changed, expected_version=job.version)
-
-    def _adopted(self, provider: str, ref: str, kind: Kind, prompt: str, namespace: str) -> Job:
-        parts, now = self.parts, self.parts.clock.now()
-        timeout = parts.settings.number(f"MEDIA_{kind.upper()}_TIMEOUT")
-        job_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{provider}:{ref}").hex
-        stem = parts.template.render_stem(
-            created_at=now, job_id=job_id, index=0, kind=kind, provider=provider, namespace=namespace, tags={}
-        )
-        attempt = Attempt(
-            submit_key="", provider=provider, model="", started_at=now, send_by=now + timedelta(0), outcome="accepted", ref=ref
-        )  # fmt: skip
-        return Job(
-            job_id=job_id,
-            namespace=namespace,
-            request=MediaRequest(kind=kind, prompt=prompt, provider=provider),
-            stage="submitted",
-            created_at=now,
-            timeout=timeout,
-            lifetime=timeout,
-            on_cancel="detach",
-            object_stems=(stem,),
-            attempts=(attempt,),
-        )
 
     def _pipeline(self, row: JobRow) -> Pipeline:
         raise_if_ended(row.job)
@@ -363,8 +360,8 @@ class Jobs:
 
     async def write(self, prompt: str, *, system: str, model: str | None) -> TextResult:
         """Ask a provider for a text, once. Raises ConfigurationError if it writes none."""
-        if not prompt.strip():
-            raise RequestRejectedError("The prompt is empty.", hint="Say what should be written.")
+        prompt, system = as_prompt(prompt, made="written"), as_text("system", system)
+        model = model if model is None else as_text("model", model)
         name, chosen = choose_model(self.parts, "text", model)
         writer = role(self.parts.provider(name), TextWriter)
         if writer is None:

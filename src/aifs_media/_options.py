@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from aifs_media._limits import broken_count, broken_need, broken_size, parsed_size
+from aifs_media._values import parsed_ratio
 from aifs_media.errors import UnsupportedOptionError
 from aifs_media.records import Size
 
@@ -26,6 +27,10 @@ Schema = dict[str, "JsonValue"]
 
 DURATION_TOLERANCE = 0.05
 """Seconds by which a measured duration may differ from the expected one without a warning."""
+
+
+MOST_FRAMES = 1e12
+"""More than any model makes, and few enough to be rounded: two finite numbers may have an infinite product."""
 
 
 class ModelInputs(NamedTuple):
@@ -199,13 +204,13 @@ class _Inputs:
 
     def put_nearest_ratio(self, size: Size) -> None:
         name = self.capability.names["aspect_ratio"]
-        ratios = [text for text in self.allowed(name) if _ratio(text) is not None] or list(self.capability.sizes)
+        ratios = [text for text in self.allowed(name) if parsed_ratio(text) is not None] or list(self.capability.sizes)
         if not ratios:
             raise self.refusal(
                 "size", f"{self.model!r} takes an aspect ratio and does not say which.", hint="Give aspect_ratio."
             )
         wanted = math.log(size.width / size.height)
-        nearest = min(ratios, key=lambda text: abs(math.log(_ratio(text) or 1.0) - wanted))
+        nearest = min(ratios, key=lambda text: abs(math.log(parsed_ratio(text) or 1.0) - wanted))
         self.values[name] = nearest
         self.size = self.capability.sizes.get(nearest)
         if self.size is None:
@@ -253,7 +258,8 @@ class _Inputs:
                 f"{self.model} counts frames: without a duration it makes {number} frames at {rate:g} fps ({number / rate:g} s)."
             )
         else:
-            number = round((duration * rate - frames.offset) / frames.step) * frames.step + frames.offset
+            asked = min(duration * rate, MOST_FRAMES)
+            number = round((asked - frames.offset) / frames.step) * frames.step + frames.offset
             least = self.schema(frames.name).get("minimum")
             fewest = least if isinstance(least, int) else 1
             if not fewest <= number <= frames.maximum:
@@ -385,16 +391,8 @@ class _Inputs:
         return self.refusal(name, f"{self.model!r} has no option {name!r}.{guess}", hint=f"It has: {', '.join(own)}.")
 
 
-def _ratio(text: str) -> float | None:
-    width, separator, height = text.partition(":")
-    try:
-        return float(width) / float(height) if separator else None
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
 def _same_ratio(size: str, ratio: str) -> bool:
-    wanted, parsed = _ratio(ratio), parsed_size(size)
+    wanted, parsed = parsed_ratio(ratio), parsed_size(size)
     return wanted is not None and parsed is not None and abs(math.log(parsed.width / parsed.height / wanted)) < 0.02
 
 

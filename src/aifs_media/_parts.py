@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +16,7 @@ from aifs_media._notify import Notifier
 from aifs_media._registry import make_ledger, make_provider, make_storage, provider_names
 from aifs_media._urlguard import URLGuard
 from aifs_media._wakeups import Wakeups
+from aifs_media._warn import warn_caller
 from aifs_media.errors import ConfigurationError, MediaError
 from aifs_media.protocols import Delivering, Preflight, role
 from aifs_media.settings import Settings
@@ -50,7 +50,7 @@ class Parts:
     ) -> None:
         self.settings = settings if settings is not None else Settings.from_env()
         for sentence in self.settings.warnings():
-            warnings.warn(sentence, UserWarning, stacklevel=4)
+            warn_caller(sentence)
         self.clock: Clock = clock or SystemClock()
         self.ledger: Ledger = ledger if ledger is not None else make_ledger(self.settings)
         self.template = KeyTemplate(self.settings.text("MEDIA_KEY_TEMPLATE"), prefix=self._prefix())
@@ -159,7 +159,7 @@ class Parts:
         if self._leases and anyio.lowlevel.current_token() != self._loop:
             raise ConfigurationError(
                 "This generator is in use on another event loop.",
-                hint="Make one generator per event loop, or use SyncMediaGenerator from threads.",
+                hint="Make one generator per event loop, or use SyncMediaGenerator, which all threads can share.",
             )
 
     async def _close(self) -> None:

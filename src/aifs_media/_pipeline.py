@@ -6,6 +6,7 @@ A job can enter at any step: what happened before is in its row. Whatever is rai
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from aifs_media._poll import Deadline
 from aifs_media._reconcile import reconcile
 from aifs_media._shield import shielded
 from aifs_media._submit import submit
-from aifs_media._wait import SETTLE_LIMIT, stop, wait
+from aifs_media._wait import SETTLE_LIMIT, look, stop, wait
 from aifs_media.errors import (
     GenerationTimeoutError,
     JobError,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from aifs_media._files import FileClient
     from aifs_media._row import JobRow
     from aifs_media.protocols import Ledger, MediaProvider, Storage
-    from aifs_media.records import Asset, State
+    from aifs_media.records import Asset, Job, State
 
     OnAsset = Callable[[Asset], Awaitable[object]]
 
@@ -92,13 +93,16 @@ class Pipeline:
         """
         await self._run(self._start)
 
-    async def finish(self) -> None:
+    async def finish(self, *, once: bool = False) -> None:
         """Go on from wherever the job stands until its media are stored.
+
+        Args:
+            once: ask the provider once instead of waiting, send nothing, and stop nothing.
 
         Raises:
             MediaError: typed by what to do next.
         """
-        await self._run(self._finish)
+        await self._run(functools.partial(self._finish, once=once))
 
     async def _run(self, step: Callable[[Deadline], Awaitable[None]]) -> None:
         try:
@@ -162,15 +166,22 @@ class Pipeline:
             await self._submit(deadline)
         raise_if_ended(self.row.job)
 
-    async def _finish(self, deadline: Deadline) -> None:
+    async def _finish(self, deadline: Deadline, *, once: bool) -> None:
         row = self.row
         raise_if_ended(row.job)
+        if once:
+            deadline = Deadline.after(row.clock.monotonic(), 0.0)
         state = await self._settle_lost_create(deadline) or Pending(ref=row.job.ref)
         if row.job.stage == "new":
+            if once:
+                raise _unsent(row.job)
             state = await self._submit(deadline)
         if row.job.stage == "submitted":
             began = row.clock.monotonic()
-            state = await wait(row, state, provider=self._provider, deadline=deadline)
+            if once:
+                state = await look(row, state, provider=self._provider)
+            else:
+                state = await wait(row, state, provider=self._provider, deadline=deadline)
             row.job = row.job.model_copy(update={"timings": row.timed("wait", row.clock.monotonic() - began)})
             await record(row, state)
         raise_if_ended(row.job)
@@ -275,3 +286,11 @@ class Pipeline:
                 await self._collect()
             except MediaError as error:
                 log.warning("not kept after cancel: %s", error.code, extra=row.fields("cancel"))
+
+
+def _unsent(job: Job) -> GenerationTimeoutError:
+    """Return the error of a job that somebody only looked at, and that waits to be sent, perhaps once more."""
+    lost = "the create's answer was lost, and it was not sent again"
+    outcome = lost if job.has_lost_create else "it was not sent; nothing is billed"
+    again = f"{outcome}; resume(job) with a longer timeout sends it."
+    return GenerationTimeoutError(job=job, timeout=0.0, outcome=again)

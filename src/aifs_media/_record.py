@@ -31,7 +31,12 @@ class Size(Record):
     def parse(cls, text: str) -> Self:
         """Read "1024x768" (also with "*" or ":"). Raises ValueError."""
         width, separator, height = text.lower().replace("*", "x").replace(":", "x").partition("x")
-        if not separator or not width.strip().isdecimal() or not height.strip().isdecimal():
+        try:
+            sides = (int(width), int(height)) if width.strip().isdecimal() and height.strip().isdecimal() else (0, 0)
+        except ValueError:
+            # Thousands of digits, which int() does not read.
+            sides = (0, 0)
+        if not separator or min(sides) < 1:
             message = f"{text!r} is not a size. Write width x height in pixels, for example '1024x1024'."
             raise ValueError(message)
-        return cls(width=int(width), height=int(height))
+        return cls(width=sides[0], height=sides[1])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
+from aifs_media._warn import warn_caller
 from aifs_media.errors import ConfigurationError
 from aifs_media.settings import OLD_NAMES
 
@@ -44,11 +44,9 @@ def storage_of_settings(name: str, settings: Settings) -> Storage:
 
             folder = settings.text("MEDIA_LOCAL_DIR")
             if not chosen and not settings.given("MEDIA_LOCAL_DIR"):
-                warnings.warn(
+                warn_caller(
                     f"No storage is configured: assets go to the local folder {folder!r}. "
-                    "Set R2_* or S3_* for a bucket, or MEDIA_STORAGE=local to keep the folder.",
-                    UserWarning,
-                    stacklevel=2,
+                    "Set R2_* or S3_* for a bucket, or MEDIA_STORAGE=local to keep the folder."
                 )
             return LocalStorage(folder, public_url=settings.text("MEDIA_PUBLIC_URL") or None)
 

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from aifs_media._secrets import redact
+from aifs_media._values import as_count, as_kind, as_prompt, as_seconds
 from aifs_media.errors import UnexpectedResponseError
 from aifs_media.records import Caption, Script
 
@@ -50,7 +51,9 @@ _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "«": "»
 def caption_prompt(
     topic: str, *, audience: str = "", tone: str = "", style: str = "", platform: str = "", hashtag_count: int = 5
 ) -> str:
-    """Return what a text model is asked for a caption."""
+    """Return what a text model is asked for a caption. Raises RequestRejectedError."""
+    topic = as_prompt(topic, name="topic", made="written about")
+    hashtag_count = as_count("hashtag_count", hashtag_count, least=0)
     where = f"a post on {platform}" if platform else "a social media post"
     if hashtag_count == 0:
         wanted = 'an empty list "hashtags"'
@@ -121,7 +124,9 @@ def script_prompt(
     platform: str = "",
     duration: float | None = None,
 ) -> str:
-    """Return what a text model is asked for a video script. `duration` is in seconds."""
+    """Return what a text model is asked for a video script. `duration` is in seconds. Raises RequestRejectedError."""
+    topic = as_prompt(topic, name="topic", made="written about")
+    duration = duration if duration is None else as_seconds("duration", duration)
     where = f" for {platform}" if platform else ""
     length = f" of {duration:g} seconds" if duration is not None else ""
     return _joined(
@@ -174,7 +179,8 @@ def _lines(value: JsonValue) -> str:
 
 
 def improve_prompt_prompt(prompt: str, *, kind: Kind = "image", style: str = "") -> str:
-    """Return what a text model is asked for a better prompt."""
+    """Return what a text model is asked for a better prompt. Raises RequestRejectedError."""
+    prompt, kind = as_prompt(prompt), as_kind(kind)
     seen = "subject, composition, light, colours and mood"
     shown = seen if kind == "image" else f"{seen}, movement and camera"
     return _joined(

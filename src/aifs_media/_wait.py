@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 LAST_READ = 1.0
 """Seconds past the caller's time that a status read may take; a provider that is silent must not prolong the wait."""
 
+LOOK_LIMIT = 10.0
+"""Seconds that the one status read of a caller who only looks may take."""
+
+GOES_ON = "the job goes on at the provider; resume(job) fetches its result later."
+
 CANCEL_LIMIT = 5.0
 """Seconds that the provider may take to answer a cancellation."""
 
@@ -47,12 +52,8 @@ async def wait(
         MediaError: the provider cannot be asked any more, for example because the key was revoked.
     """
     reads = 0
-    pollable = role(provider, Pollable)
     while isinstance(state, Pending):
-        if pollable is None:
-            raise UnexpectedResponseError(
-                f"The provider {provider.name!r} says 'pending' and cannot be polled.", provider=provider.name
-            )
+        pollable = _pollable(provider)
         now = row.clock.monotonic()
         if deadline.remaining(now) <= 0:
             return await _out_of_time(row, provider, state)
@@ -61,6 +62,29 @@ async def wait(
         state = await _ask(row, pollable, state, limit=deadline.remaining(row.clock.monotonic()) + LAST_READ)
         reads += 1
     return state
+
+
+async def look(row: JobRow, state: Pending | Succeeded | Failed, *, provider: MediaProvider) -> Succeeded | Failed:
+    """Ask once, and leave a job that has not ended as it is, whatever it says of the end of a wait.
+
+    Raises:
+        GenerationTimeoutError: it has not ended, or that could not be found out.
+        MediaError: the provider cannot be asked any more.
+    """
+    if isinstance(state, Pending):
+        state = await _ask(row, _pollable(provider), state, limit=LOOK_LIMIT)
+    if isinstance(state, Pending):
+        raise GenerationTimeoutError(job=row.job, timeout=0.0, outcome=GOES_ON)
+    return state
+
+
+def _pollable(provider: MediaProvider) -> Pollable:
+    pollable = role(provider, Pollable)
+    if pollable is None:
+        raise UnexpectedResponseError(
+            f"The provider {provider.name!r} says 'pending' and cannot be polled.", provider=provider.name
+        )
+    return pollable
 
 
 async def poll(pollable: Pollable, ref: JsonValue, clock: Clock) -> State:
@@ -125,11 +149,7 @@ async def _ask(row: JobRow, pollable: Pollable, state: Pending, *, limit: float)
 async def _out_of_time(row: JobRow, provider: MediaProvider, state: Pending) -> Succeeded | Failed:
     timeout = row.job.timeout
     if row.job.on_cancel == "detach":
-        raise GenerationTimeoutError(
-            job=row.job,
-            timeout=timeout,
-            outcome="the job goes on at the provider; resume(job) fetches its result later.",
-        )
+        raise GenerationTimeoutError(job=row.job, timeout=timeout, outcome=GOES_ON)
     ended = await stop(row, provider=provider, state=state)
     if isinstance(ended, Succeeded):
         return ended

@@ -192,7 +192,7 @@ class RequestRejectedError(MediaError):
 
 
 class UnsupportedOptionError(RequestRejectedError):
-    """The model does not take an option, or not that value.
+    """There is no such option, or the model does not take it, or not that value.
 
     Attributes:
         option: the option's name.
@@ -361,6 +361,7 @@ class GenerationTimeoutError(JobError):
     Args:
         outcome: what became of the job at the provider, one sentence.
         timeout: the wait in seconds.
+        maybe_billed: False where no create has left.
     """
 
     code = "generation_timeout"

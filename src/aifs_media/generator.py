@@ -115,7 +115,13 @@ class MediaGenerator:
     async def image(self, prompt: str, **options: Unpack[ImageOptions]) -> Asset:
         """Make one image and store it.
 
+        Args:
+            prompt: what should be seen.
+            options: above all `model`, `size` or `aspect_ratio`, `seed`, `image`, `options` (the model's own), `tags`, `timeout` and
+                `job_id`; all of them with their meaning are in `aifs_media.call_options.ImageOptions`.
+
         Raises:
+            UnsupportedOptionError: there is no such option, or the model does not take it; nothing was sent.
             MediaError: see aifs_media.errors for which error asks for what.
         """
         async with self._jobs.parts.lease():
@@ -123,6 +129,11 @@ class MediaGenerator:
 
     async def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
         """Make several images of one prompt, in one create where the model can.
+
+        Args:
+            prompt: what should be seen.
+            n: how many.
+            options: as for `image`, see `aifs_media.call_options.ImageOptions`.
 
         Raises:
             PartialResultError: some were stored and others were not; it holds the ones that were.
@@ -132,30 +143,62 @@ class MediaGenerator:
             return await self._jobs.many("image", prompt, n, options)
 
     async def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
-        """Make one video, from a prompt or a script, and store it. Raises MediaError."""
+        """Make one video, from a prompt or a script, and store it.
+
+        Args:
+            prompt: what should be seen, or a script.
+            options: above all `model`, `duration` and `fps`, `aspect_ratio` or `size`, `image` (a start frame), `options` (the model's
+                own), `tags`, `timeout` and `job_id`; all of them with their meaning are in `aifs_media.call_options.VideoOptions`.
+
+        Raises:
+            UnsupportedOptionError: there is no such option, or the model does not take it; nothing was sent.
+            MediaError: see aifs_media.errors for which error asks for what.
+        """
         async with self._jobs.parts.lease():
-            return await self._jobs.one("video", str(prompt), options)
+            return await self._jobs.one("video", prompt, options)
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     async def start(self, kind: Kind, prompt: str | Script, *, n: int = 1, **options: Unpack[VideoOptions]) -> Job:
         """Create a job and return as soon as the provider has accepted it. Keep the job as JSON if you like.
 
+        Args:
+            kind: "image" or "video".
+            prompt: what should be seen, or a script.
+            n: how many outputs, as many as the model makes in one create.
+            options: as for `image` and `video`, see `aifs_media.call_options`.
+
         Raises:
             MediaError: it was refused, or its answer was lost.
         """
         async with self._jobs.parts.lease():
-            return await self._jobs.begin(kind, str(prompt), n, options)
+            return await self._jobs.begin(kind, prompt, n, options)
 
     async def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
-        """Wait for a job of `start` and return its assets. Raises MediaError."""
+        """Wait for a job of `start` and return its assets.
+
+        Args:
+            job: what `start` returned, or the same kept as JSON.
+            timeout: seconds to wait, by default as long as the job was made with; then the job is cancelled or goes on, as its
+                `on_cancel` says. 0 looks once: the provider is asked one time, and a job that has not ended goes on, always.
+
+        Raises:
+            GenerationTimeoutError: the job has not ended in time.
+            MediaError: the job cannot be brought to an end.
+        """
         async with self._jobs.parts.lease():
             return await self._jobs.finish(job, timeout=timeout)
 
     async def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
         """Go on with a job from wherever it stands: by its id in this ledger, or as a job kept elsewhere as JSON.
 
+        Args:
+            job: the job, or its id.
+            namespace: whose job the id names.
+            timeout: seconds to wait, as for `wait`. 0 looks once: the provider is asked one time, and nothing is sent or stopped.
+
         Raises:
+            GenerationTimeoutError: the job has not ended in time.
             JobNotFoundError: the ledger has no job with that id.
             MediaError: the job cannot be brought to an end.
         """
@@ -308,16 +351,14 @@ class MediaGenerator:
             max_cost: USD for one output by the published price; models without one are left out then.
 
         Raises:
-            UnsupportedOptionError: the size is none.
+            UnsupportedOptionError: no model could take one of these values.
         """
-        from decimal import Decimal as Exact
+        from aifs_media._choosing import fitting, wanted
 
-        from aifs_media._choosing import Wanted, fitting
-        from aifs_media._draft import read_size
-
-        most = None if max_cost is None else Exact(str(max_cost))
-        wanted = Wanted(kind, duration, read_size(size), aspect_ratio, image, most)
-        return fitting(self._jobs.parts.known(), wanted)
+        asked = wanted(
+            kind=kind, duration=duration, size=size, aspect_ratio=aspect_ratio, image=image, max_cost=max_cost
+        )
+        return fitting(self._jobs.parts.known(), asked)
 
     async def check(self) -> HealthReport:
         """Find out whether everything is set up: keys, storage, public URL, clock, settings. Spends nothing."""

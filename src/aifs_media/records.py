@@ -293,7 +293,7 @@ class Job(Record):
         object_stems: object keys without extension, one per output, fixed before anything is paid.
         expected_size, expected_duration, expected_fps: what should come out, where the model's data tell.
         parts: the outputs on their way into the storage.
-        timings: seconds per step.
+        timings: seconds per step so far: submit, wait; total once it is stored.
         notify_url: whom to tell when it has ended.
         cancel_requested: whether the provider was, or is about to be, asked to stop.
     """
@@ -386,7 +386,7 @@ class Asset(Record):
         fps: frames per second, measured; None for an image.
         seed: what makes it repeatable, where the model has one.
         warnings: what differs from the request, one sentence each.
-        timings: seconds per step: submit, wait, download, store (download and store overlap), total.
+        timings: seconds per step: submit, wait, transfer (download and upload at once), total. A step that was not needed has none.
         cost: what it cost, see Cost. For several outputs of one job, this asset's equal share.
         emulated: True only where the emulator made it.
     """

@@ -97,29 +97,29 @@ class SyncMediaGenerator:
     # -- media ---------------------------------------------------------------------------------------------------------
 
     def image(self, prompt: str, **options: Unpack[ImageOptions]) -> Asset:
-        """Make one image and store it."""
+        """Make one image and store it. The options are in `aifs_media.call_options.ImageOptions`: `model`, `size`, `seed`, ..."""
         return self._call(lambda: self._media.image(prompt, **options))
 
     def images(self, prompt: str, *, n: int, **options: Unpack[ImageOptions]) -> list[Asset]:
-        """Make several images of one prompt."""
+        """Make several images of one prompt. The options are in `aifs_media.call_options.ImageOptions`: `model`, `size`, ..."""
         return self._call(lambda: self._media.images(prompt, n=n, **options))
 
     def video(self, prompt: str | Script, **options: Unpack[VideoOptions]) -> Asset:
-        """Make one video and store it."""
+        """Make one video and store it. The options are in `aifs_media.call_options.VideoOptions`: `model`, `duration`, ..."""
         return self._call(lambda: self._media.video(prompt, **options))
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def start(self, kind: Kind, prompt: str | Script, *, n: int = 1, **options: Unpack[VideoOptions]) -> Job:
-        """Create a job and return as soon as the provider has accepted it."""
+        """Create a job and return as soon as the provider has accepted it. The options are in `aifs_media.call_options`."""
         return self._call(lambda: self._media.start(kind, prompt, n=n, **options))
 
     def wait(self, job: Job, *, timeout: float | None = None) -> list[Asset]:
-        """Wait for a job of `start` and return its assets."""
+        """Wait for a job of `start` and return its assets. `timeout=0` looks once, and the job goes on."""
         return self._call(lambda: self._media.wait(job, timeout=timeout))
 
     def resume(self, job: Job | str, *, namespace: str = "", timeout: float | None = None) -> list[Asset]:
-        """Go on with a job from wherever it stands."""
+        """Go on with a job from wherever it stands. `timeout=0` looks once, and the job goes on."""
         return self._call(lambda: self._media.resume(job, namespace=namespace, timeout=timeout))
 
     def recover(self, *, limit: int = 100) -> RecoveryReport:

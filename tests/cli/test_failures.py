@@ -122,3 +122,28 @@ def test_reader_that_goes_away(aifs: Run) -> None:
     script = f'"{sys.executable}" -m aifs_media models --json | head -c 10'
     ended = aifs(command=("sh", "-c", script))
     assert (ended.stdout, ended.stderr) == ('[{"provide', "")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("image", "A boat", "--model", "replicate:"), "names a provider and no model"),
+        (("image", "A boat", "--size", "0x0"), "is not a size"),
+        (("image", "A boat", "--aspect-ratio", "0:1"), "two numbers above 0"),
+        (("image", "A boat", "-n", "0"), "at least 1"),
+        (("image", "A boat \udcff"), "lone surrogates"),
+        (("video", "A boat", "--duration", "-1"), "seconds above 0"),
+        (("video", "A boat", "--duration", "nan"), "seconds above 0"),
+        (("video", "A boat", "--fps", "-8"), "frames per second above 0"),
+        (("caption", "A boat", "--hashtags", "-1"), "at least 0"),
+        (("models", "--aspect-ratio", "0:0"), "two numbers above 0"),
+    ],
+    ids=str,
+)
+def test_values_that_nobody_takes(aifs: Run, emulator: Emulator, command: tuple[str, ...], words: str) -> None:
+    """They are told in one sentence, and nothing is sent."""
+    ended = aifs(*command)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Error: " in ended.stderr
+    assert words in ended.stderr
+    assert emulator.books().requests == ()

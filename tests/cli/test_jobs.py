@@ -88,3 +88,16 @@ def test_unknown_ids_and_stages(aifs: Run) -> None:
     """Both are typed errors with their exit codes."""
     assert aifs("resume", "nothing").returncode == 5
     assert aifs("jobs", "--stage", "nowhere").returncode == 2
+
+
+def test_a_look_lets_the_job_go_on(aifs: Run, emulator: Emulator) -> None:
+    """`--timeout 0` asks once; a time that nobody can wait is refused. Neither stops what is paid for."""
+    emulator.switches.latency = 600
+    film = ("video", "a fox", "--model", FILM, "--duration", "1", "--timeout", "1", "--job-id", "one")
+    aifs(*film, "--on-cancel", "detach")
+    looked = aifs("resume", "one", "--timeout", "0")
+    assert (looked.returncode, "goes on at the provider" in looked.stderr) == (5, True)
+    for timeout in ("-1", "nan", "inf"):
+        refused = aifs("resume", "one", "--timeout", timeout)
+        assert (refused.returncode, "0 to ask once" in refused.stderr) == (2, True)
+    assert emulator.books().cancels == 0

@@ -231,3 +231,18 @@ async def test_every_provider_with_a_key_is_checked(emulator: Emulator) -> None:
         "poe": True,
         "runway": False,
     }
+
+
+def test_the_storage_warning_points_at_the_caller(
+    emulator: Emulator, anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the line that called the library, not one of the library's own."""
+    monkeypatch.chdir(tmp_path)
+    media = MediaGenerator(settings=Settings.from_env(emulator.settings()))
+
+    async def call() -> None:
+        await media.image("a fox")
+
+    with pytest.warns(UserWarning, match="No storage is configured") as told:
+        anyio.run(call, backend=anyio_backend)
+    assert [(warning.filename, warning.lineno) for warning in told] == [(__file__, call.__code__.co_firstlineno + 1)]

@@ -41,6 +41,13 @@ def test_same_methods_as_the_async_one() -> None:
             assert list(inspect.signature(method).parameters) == list(other.parameters), name
 
 
+def test_the_help_says_where_the_options_are() -> None:
+    """`help(media.image)` shows `**options` and no more, so the words have to say it."""
+    for name in ("image", "images", "video", "start"):
+        for generator in (MediaGenerator, SyncMediaGenerator):
+            assert "aifs_media.call_options" in (inspect.getdoc(getattr(generator, name)) or ""), name
+
+
 def test_in_a_script(emulator: Emulator) -> None:
     """A bare call, then several in one block; no thread stays behind."""
     before = threads()

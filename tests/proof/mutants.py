@@ -1,7 +1,7 @@
 """The protections of the library, each with the text that takes it away and the tests that must notice.
 
-Here are those around the create and the row; those of the bytes and of what is told are in `mutants_of_media.py`. `mutation.py`
-runs them. `old` must be in the file exactly once, so that a protection that was rewritten cannot be left out in
+Here are those around the create and the row; those of the bytes and of what is told are in `mutants_of_media.py`, those of what a
+call was given in `mutants_of_calls.py`. `mutation.py` runs them. `old` must be in the file exactly once, so that a protection that was rewritten cannot be left out in
 silence: change the entry with it.
 """
 

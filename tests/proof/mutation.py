@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.proof import mutants, mutants_of_media
+from tests.proof import mutants, mutants_of_calls, mutants_of_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,7 @@ MUTANTS = (
     *mutants_of_media.NEVER_LOST,
     *mutants_of_media.NEVER_LIE,
     *mutants_of_media.NEVER_TELL,
+    *mutants_of_calls.NEVER_GUESS,
 )
 WORKERS = 2
 LIMIT = 150.0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 JobId = Annotated[str, typer.Argument(help="The job's id, as `aifs-media jobs` shows it.", show_default=False)]
 Namespace = Annotated[str, typer.Option("--namespace", help="Whose job it is.")]
-Wait = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait.")]
+Wait = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait; 0 looks once.")]
 
 
 def jobs(
