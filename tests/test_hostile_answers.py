@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import threading
+import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
@@ -17,11 +18,12 @@ import pytest
 from PIL import Image
 from tests.test_download import PICTURE, Handler, Server, fetch, serving
 
+from aifs_media import _download
 from aifs_media._http import ANSWER_LIMIT, HttpClient
-from aifs_media.errors import BadMediaError, ProviderUnavailableError, UnexpectedResponseError
+from aifs_media.errors import BadMediaError, DownloadError, ProviderUnavailableError, UnexpectedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +79,37 @@ def gif() -> bytes:
     return out.getvalue()
 
 
+def dripping(start: bytes, drop: bytes) -> Callable[[Handler], None]:
+    """Return an answer of which each part comes in time, and whose head has no end."""
+
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(start)
+            # Ends by itself where nothing else ends it, so that a test without a limit fails.
+            for _ in range(1000):
+                time.sleep(0.02)
+                handler.wfile.write(drop)
+
+    return answer
+
+
+class SlowReader(Handler):
+    """Takes a while before it reads what it was sent."""
+
+    def do_POST(self) -> None:  # noqa: N802 - the name that the server calls
+        """Let the line fill up first."""
+        time.sleep(0.6)
+        super().do_POST()
+
+
+HEADS = pytest.mark.parametrize(
+    ("start", "drop"),
+    [(b"HTTP/1.1 200 OK\r\nx-a: ", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["a header", "continue"],
+)
+
+
 # -- files -----------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +156,16 @@ async def test_a_length_that_is_too_short() -> None:
     with serving(lambda handler: handler.send(200, PICTURE, Content_Length=str(len(PICTURE) // 2))) as server:
         with pytest.raises(BadMediaError):
             await fetch(server)
+
+
+@HEADS
+async def test_a_head_that_drips(monkeypatch: pytest.MonkeyPatch, start: bytes, drop: bytes) -> None:
+    """Before a file's first byte there is a limit, too, in each attempt."""
+    monkeypatch.setattr(_download, "STALL_TIMEOUT", 0.3)
+    with serving(dripping(start, drop)) as server:
+        with anyio.fail_after(10), pytest.raises(DownloadError, match="stalled"):
+            await fetch(server)
+        assert len(server.seen) == 3
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------------
@@ -190,6 +233,33 @@ async def test_an_answer_that_drips(*, costs: bool) -> None:
         await client.aclose()
     assert refused.value.maybe_billed is costs
     assert refused.value.retryable is not costs
+
+
+@HEADS
+@pytest.mark.parametrize("costs", [False, True])
+async def test_a_head_of_an_answer_that_drips(start: bytes, drop: bytes, *, costs: bool) -> None:
+    """The limit is for head and body together."""
+    with serving(dripping(start, drop)) as server, client_of(server) as client:
+        with anyio.fail_after(10), pytest.raises(ProviderUnavailableError) as refused:
+            await (client.create("/x", json={}, timeout=0.5) if costs else client.read("GET", "/x", timeout=0.5))
+        await client.aclose()
+    assert refused.value.maybe_billed is costs
+    assert refused.value.retryable is not costs
+
+
+async def test_the_limit_of_a_held_answer_begins_when_the_request_was_sent() -> None:
+    """A slow way to the server, and a request of many bytes, take nothing of the time that the answer has."""
+    body = bytes(16 * MEBIBYTE)
+
+    def answer(handler: Handler) -> None:
+        time.sleep(0.6)
+        handler.send(200, b"{}")
+
+    with serving(answer) as server, client_of(server) as client:
+        server.RequestHandlerClass = SlowReader
+        answered = await client.create("/x", content=body, timeout=1.0)
+        await client.aclose()
+    assert answered.status == 200
 
 
 @pytest.mark.parametrize(

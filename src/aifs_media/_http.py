@@ -20,6 +20,7 @@ import anyio
 import httpx
 
 from aifs_media._answer_body import ACCEPTED, AnswerBody
+from aifs_media._answer_limit import answer_within
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import redact, without_query
 from aifs_media.errors import (
@@ -290,12 +291,17 @@ class HttpClient:
     ) -> Answer:
         limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT), pool=None)
         try:
-            request = client.build_request(
-                method, self.url(path), params=params, headers=headers, content=content, timeout=limits
-            )
-            response = await client.send(request, stream=True)
-            # The client's own timeout is for each read: one byte at a time would hold the call for ever.
-            with anyio.fail_after(timeout):
+            with answer_within(timeout) as extensions:
+                request = client.build_request(
+                    method,
+                    self.url(path),
+                    params=params,
+                    headers=headers,
+                    content=content,
+                    timeout=limits,
+                    extensions=extensions,
+                )
+                response = await client.send(request, stream=True)
                 body = await _read_bounded(response, self.provider, costs=costs)
         except _NOT_SENT as error:
             raise ProviderUnavailableError(
