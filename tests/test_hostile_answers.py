@@ -11,6 +11,7 @@ import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,7 @@ from PIL import Image
 from tests.test_download import PICTURE, Handler, Server, fetch, serving
 
 from aifs_media import _download
-from aifs_media._http import ANSWER_LIMIT, HttpClient
+from aifs_media._http import ANSWER_LIMIT, HttpClient, parse_retry_after
 from aifs_media.errors import BadMediaError, DownloadError, ProviderUnavailableError, UnexpectedResponseError
 
 if TYPE_CHECKING:
@@ -283,6 +284,33 @@ async def test_an_answer_that_cannot_be_read(body: bytes, says: str) -> None:
         with pytest.raises(UnexpectedResponseError, match=says):
             (await client.read("GET", "/x")).json()
         await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("told", "wait"),
+    [
+        ("7", 7.0),
+        ("-5", 0.0),
+        ("Mon, 01 Jan 2029 00:00:30 GMT", 30.0),
+        ("Mon, 01 Jan 2029 00:00:30 -0000", 30.0),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e400", None),
+        ("9" * 400, None),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 32 Jan 2029 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2029 99:00:00 GMT", None),
+        ("Mon, 01 Jan 2029 00:00:00 +99999999999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ],
+)
+async def test_a_wait_is_a_number_or_nothing(told: str, wait: float | None) -> None:
+    """Whatever a server asks to wait until."""
+    assert parse_retry_after(told, now=datetime(2029, 1, 1, tzinfo=UTC)) == wait
 
 
 @pytest.mark.parametrize("size", [2, 300_000, 5_000_000])

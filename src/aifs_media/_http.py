@@ -11,6 +11,7 @@ import contextlib
 import email.utils
 import functools
 import json as jsonlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -120,16 +121,20 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     if not value:
         return None
     try:
-        return max(float(value), 0.0) if float(value) < float("inf") else None
+        seconds = float(value)
     except ValueError:
-        pass
+        seconds = _seconds_until(value, now or datetime.now(UTC))
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    """Return the seconds to a date of HTTP, or NaN where it is none that there can be."""
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
+        moment = email.utils.parsedate_to_datetime(date)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError):
+        # A year or a zone of twenty digits is no ValueError.
+        return math.nan
 
 
 def status_error(answer: Answer, *, detail: str, label: str, key_hint: str) -> MediaError:
