@@ -14,7 +14,7 @@ import json as jsonlib
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
@@ -22,6 +22,7 @@ import httpx
 
 from aifs_media._answer_body import ACCEPTED, AnswerBody
 from aifs_media._answer_limit import answer_within
+from aifs_media._outside_json import load_json
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import redact, without_query
 from aifs_media.errors import (
@@ -98,10 +99,10 @@ class Answer:
     def json(self) -> JsonValue:
         """Return the body as JSON. Raises UnexpectedResponseError."""
         try:
-            return cast("JsonValue", jsonlib.loads(self.body))
-        except (ValueError, RecursionError) as error:
+            return load_json(self.body)
+        except ValueError as error:
             raise UnexpectedResponseError(
-                f"{self.provider!r} answered HTTP {self.status} with a body that is not JSON.",
+                f"{self.provider!r} answered HTTP {self.status} with a body that {error}.",
                 hint="A proxy in between may have answered instead. Try again later.",
                 provider=self.provider,
                 request_id=self.request_id,
@@ -111,8 +112,8 @@ class Answer:
     def json_or_none(self) -> JsonValue:
         """Return the body as JSON, or None where it is not JSON."""
         try:
-            return cast("JsonValue", jsonlib.loads(self.body))
-        except (ValueError, RecursionError):
+            return load_json(self.body)
+        except ValueError:
             return None
 
 

@@ -162,6 +162,19 @@ def test_text_that_is_none() -> None:
             chat_text(answer(body), provider="poe", model="m", redact=same)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"7", b"{}", b"\xff"])
+def test_an_answer_without_sense_may_be_billed(body: bytes) -> None:
+    """Something was made for the status 200, whatever came of it on the way."""
+    for read in (
+        lambda: chat_text(answer(body), provider="poe", model="m", redact=same),
+        lambda: chat_state(answer(body), prompt="p", kind="image", redact=same),
+    ):
+        with pytest.raises(UnexpectedResponseError) as refused:
+            read()
+        assert refused.value.maybe_billed
+        assert not refused.value.retryable
+
+
 # -- videos ------------------------------------------------------------------------------------------------------------
 
 
