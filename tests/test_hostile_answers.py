@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import json
+import logging
 import threading
 import time
 import tracemalloc
@@ -15,8 +16,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 import pytest
 from PIL import Image
+from tests.canaries import SIGNATURE
 from tests.test_download import PICTURE, Handler, Server, fetch, serving
 
 from aifs_media import _download
@@ -246,6 +249,21 @@ async def test_a_head_of_an_answer_that_drips(start: bytes, drop: bytes, *, cost
         await client.aclose()
     assert refused.value.maybe_billed is costs
     assert refused.value.retryable is not costs
+
+
+async def test_the_log_of_httpx_holds_no_queries_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """They may hold a provider's token, or the host's; other requests of the process are logged as ever."""
+    with serving(lambda handler: handler.send(200, b"{}")) as server, client_of(server) as client:
+        await client.read("GET", f"/job?token={SIGNATURE}", params={"page": "2"})
+        await client.create(f"/jobs?fal_webhook=https%3A%2F%2Fhost.test%2F%3Fsecret%3D{SIGNATURE}", json={})
+        await client.aclose()
+        async with httpx.AsyncClient(trust_env=False) as other:
+            await other.get(f"http://{server.host}/theirs?page=2")
+    ours, create, theirs = (record.getMessage() for record in caplog.records if record.name == "httpx")
+    assert ours == f'HTTP Request: GET http://{server.host}/job "HTTP/1.1 200 OK"'
+    assert create == f'HTTP Request: POST http://{server.host}/jobs "HTTP/1.1 200 OK"'
+    assert theirs == f'HTTP Request: GET http://{server.host}/theirs?page=2 "HTTP/1.1 200 OK"'
+    assert len(logging.getLogger("httpx").filters) == 1
 
 
 async def test_the_limit_of_a_held_answer_begins_when_the_request_was_sent() -> None:

@@ -22,6 +22,7 @@ import httpx
 
 from aifs_media._answer_body import ACCEPTED, AnswerBody
 from aifs_media._answer_limit import answer_within
+from aifs_media._httpx_log import queries_left_out
 from aifs_media._outside_json import load_json
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import redact, without_query
@@ -307,7 +308,8 @@ class HttpClient:
                     timeout=limits,
                     extensions=extensions,
                 )
-                response = await client.send(request, stream=True)
+                with queries_left_out():
+                    response = await client.send(request, stream=True)
                 body = await _read_bounded(response, self.provider, costs=costs)
         except _NOT_SENT as error:
             raise ProviderUnavailableError(

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.canaries import SIGNATURE
 
 from aifs_media._http import Answer
-from aifs_media._secrets import Secret
+from aifs_media._secrets import Secret, redact
 from aifs_media.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -224,6 +225,15 @@ def test_video_without_a_usable_id(body: object) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         video(body)
     assert caught.value.maybe_billed
+
+
+def test_an_unknown_status_is_logged_without_queries(caplog: pytest.LogCaptureFixture) -> None:
+    """It is a text from outside."""
+    redacted = video_state(
+        answer({"id": "v", "status": f"dreaming at https://a.test/?sig={SIGNATURE}"}), base_url=BASE, redact=redact
+    )
+    assert isinstance(redacted, Pending)
+    assert "dreaming at https://a.test/'" in caplog.text
 
 
 def test_moments_in_three_units() -> None:

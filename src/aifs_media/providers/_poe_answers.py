@@ -146,7 +146,7 @@ def video_state(answer: Answer, *, base_url: str, redact: Redact) -> Pending | S
         failed = _failed(_error_member(body) or {}, redact)
         return failed.model_copy(update={"ref": identifier})
     if status not in {"queued", "in_progress"}:
-        log.warning("video status %r is not documented and counts as running", status)
+        log.warning("video status %r is not documented and counts as running", excerpt(str(status), redact))
     percent = _number(body.get("progress"))
     progress = None if percent is None else min(max(percent / 100, 0.0), 1.0)
     return Pending(ref=identifier, progress=progress, poll_after=POLL_AFTER)
