@@ -91,8 +91,7 @@ class Canaries(logging.Handler):
         self.look(whole, f"the row of {job.job_id!r}", signatures=False)
         addresses = None if job.done else WITHOUT_ADDRESSES
         self.look(job.model_dump_json(exclude=addresses) if addresses else whole, f"the row of {job.job_id!r}")
-        shown = job if job.done else job.model_copy(update={"attempts": ()})
-        self.look(f"{shown!r} {shown.assets!r}", f"the repr of the job {job.job_id!r}")
+        self.look(f"{job!r} {job} {job.assets!r}", f"the repr of the job {job.job_id!r}")
 
     def look_at_error(self, error: BaseException) -> None:
         """Look at an error and at everything that a traceback would tell of it."""

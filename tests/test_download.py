@@ -176,6 +176,22 @@ async def test_without_ranges_it_skips_what_it_has() -> None:
         assert await fetch(server) == PICTURE
 
 
+@pytest.mark.parametrize("etag", ['W/"a"', '"\u00e9"', ""])
+async def test_an_etag_that_cannot_be_asked_for(etag: str) -> None:
+    """The rest comes by range alone."""
+
+    def answer(handler: Handler) -> None:
+        start = int((handler.headers.get("Range") or "bytes=0-")[6:-1])
+        if start:
+            handler.send(206, PICTURE[start:], Content_Range=f"bytes {start}-{len(PICTURE) - 1}/{len(PICTURE)}")
+        else:
+            handler.send(200, PICTURE, cut=200_000, ETag=etag)
+
+    with serving(answer) as server:
+        assert await fetch(server) == PICTURE
+        assert ["if-range" in _lower(request) for request in server.seen] == [False, False]
+
+
 async def test_a_file_that_changed_is_refused() -> None:
     """Half of one file and half of another are no file."""
     other = picture()

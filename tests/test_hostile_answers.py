@@ -6,22 +6,28 @@ import contextlib
 import gzip
 import io
 import json
+import logging
 import threading
+import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 import pytest
 from PIL import Image
+from tests.canaries import SIGNATURE
 from tests.test_download import PICTURE, Handler, Server, fetch, serving
 
-from aifs_media._http import ANSWER_LIMIT, HttpClient
-from aifs_media.errors import BadMediaError, ProviderUnavailableError, UnexpectedResponseError
+from aifs_media import _download
+from aifs_media._http import ANSWER_LIMIT, HttpClient, parse_retry_after
+from aifs_media.errors import BadMediaError, DownloadError, ProviderUnavailableError, UnexpectedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +83,37 @@ def gif() -> bytes:
     return out.getvalue()
 
 
+def dripping(start: bytes, drop: bytes) -> Callable[[Handler], None]:
+    """Return an answer of which each part comes in time, and whose head has no end."""
+
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(start)
+            # Ends by itself where nothing else ends it, so that a test without a limit fails.
+            for _ in range(1000):
+                time.sleep(0.02)
+                handler.wfile.write(drop)
+
+    return answer
+
+
+class SlowReader(Handler):
+    """Takes a while before it reads what it was sent."""
+
+    def do_POST(self) -> None:  # noqa: N802 - the name that the server calls
+        """Let the line fill up first."""
+        time.sleep(0.6)
+        super().do_POST()
+
+
+HEADS = pytest.mark.parametrize(
+    ("start", "drop"),
+    [(b"HTTP/1.1 200 OK\r\nx-a: ", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+    ids=["a header", "continue"],
+)
+
+
 # -- files -----------------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +160,16 @@ async def test_a_length_that_is_too_short() -> None:
     with serving(lambda handler: handler.send(200, PICTURE, Content_Length=str(len(PICTURE) // 2))) as server:
         with pytest.raises(BadMediaError):
             await fetch(server)
+
+
+@HEADS
+async def test_a_head_that_drips(monkeypatch: pytest.MonkeyPatch, start: bytes, drop: bytes) -> None:
+    """Before a file's first byte there is a limit, too, in each attempt."""
+    monkeypatch.setattr(_download, "STALL_TIMEOUT", 0.3)
+    with serving(dripping(start, drop)) as server:
+        with anyio.fail_after(10), pytest.raises(DownloadError, match="stalled"):
+            await fetch(server)
+        assert len(server.seen) == 3
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------------
@@ -192,17 +239,61 @@ async def test_an_answer_that_drips(*, costs: bool) -> None:
     assert refused.value.retryable is not costs
 
 
+@HEADS
+@pytest.mark.parametrize("costs", [False, True])
+async def test_a_head_of_an_answer_that_drips(start: bytes, drop: bytes, *, costs: bool) -> None:
+    """The limit is for head and body together."""
+    with serving(dripping(start, drop)) as server, client_of(server) as client:
+        with anyio.fail_after(10), pytest.raises(ProviderUnavailableError) as refused:
+            await (client.create("/x", json={}, timeout=0.5) if costs else client.read("GET", "/x", timeout=0.5))
+        await client.aclose()
+    assert refused.value.maybe_billed is costs
+    assert refused.value.retryable is not costs
+
+
+async def test_the_log_of_httpx_holds_no_queries_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """They may hold a provider's token, or the host's; other requests of the process are logged as ever."""
+    with serving(lambda handler: handler.send(200, b"{}")) as server, client_of(server) as client:
+        await client.read("GET", f"/job?token={SIGNATURE}", params={"page": "2"})
+        await client.create(f"/jobs?fal_webhook=https%3A%2F%2Fhost.test%2F%3Fsecret%3D{SIGNATURE}", json={})
+        await client.aclose()
+        async with httpx.AsyncClient(trust_env=False) as other:
+            await other.get(f"http://{server.host}/theirs?page=2")
+    ours, create, theirs = (record.getMessage() for record in caplog.records if record.name == "httpx")
+    assert ours == f'HTTP Request: GET http://{server.host}/job "HTTP/1.1 200 OK"'
+    assert create == f'HTTP Request: POST http://{server.host}/jobs "HTTP/1.1 200 OK"'
+    assert theirs == f'HTTP Request: GET http://{server.host}/theirs?page=2 "HTTP/1.1 200 OK"'
+    assert len(logging.getLogger("httpx").filters) == 1
+
+
+async def test_the_limit_of_a_held_answer_begins_when_the_request_was_sent() -> None:
+    """A slow way to the server, and a request of many bytes, take nothing of the time that the answer has."""
+    body = bytes(16 * MEBIBYTE)
+
+    def answer(handler: Handler) -> None:
+        time.sleep(0.6)
+        handler.send(200, b"{}")
+
+    with serving(answer) as server, client_of(server) as client:
+        server.RequestHandlerClass = SlowReader
+        answered = await client.create("/x", content=body, timeout=1.0)
+        await client.aclose()
+    assert answered.status == 200
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
         (gzip.compress(b"{}") + b"behind its end", "damaged gzip"),
         (gzip.compress(b"{}")[:-20], "not JSON|damaged gzip"),
         (b"{}", "damaged gzip"),
-        (gzip.compress(b"[" * 1_000_000), "not JSON"),
+        (gzip.compress(b"[" * 200_000), "not JSON"),
         (gzip.compress(b'{"a":' * 200_000), "not JSON"),
         (gzip.compress(b"9" * 1_000_000), "not JSON"),
+        (gzip.compress(b"[" + b"{}," * (5 * MEBIBYTE) + b"0]"), "more than 250000 values"),
+        (gzip.compress(b'{"a":"' + b"a" * 20 * MEBIBYTE + b'"}'), "more than 16777216 bytes of JSON"),
     ],
-    ids=["tail", "cut", "no gzip", "deep list", "deep object", "long number"],
+    ids=["tail", "cut", "no gzip", "deep list", "deep object", "long number", "empty objects", "long text"],
 )
 async def test_an_answer_that_cannot_be_read(body: bytes, says: str) -> None:
     """Damaged, unpackable or too deep: an answer without sense, and no crash."""
@@ -210,9 +301,37 @@ async def test_an_answer_that_cannot_be_read(body: bytes, says: str) -> None:
         serving(lambda handler: handler.send(200, body, Content_Encoding="gzip")) as server,
         client_of(server) as client,
     ):
-        with pytest.raises(UnexpectedResponseError, match=says):
+        # The body itself is held, while it comes and when it is whole.
+        with at_most(48), pytest.raises(UnexpectedResponseError, match=says):
             (await client.read("GET", "/x")).json()
         await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("told", "wait"),
+    [
+        ("7", 7.0),
+        ("-5", 0.0),
+        ("Mon, 01 Jan 2029 00:00:30 GMT", 30.0),
+        ("Mon, 01 Jan 2029 00:00:30 -0000", 30.0),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e400", None),
+        ("9" * 400, None),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 32 Jan 2029 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2029 99:00:00 GMT", None),
+        ("Mon, 01 Jan 2029 00:00:00 +99999999999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ],
+)
+async def test_a_wait_is_a_number_or_nothing(told: str, wait: float | None) -> None:
+    """Whatever a server asks to wait until."""
+    assert parse_retry_after(told, now=datetime(2029, 1, 1, tzinfo=UTC)) == wait
 
 
 @pytest.mark.parametrize("size", [2, 300_000, 5_000_000])

@@ -66,6 +66,28 @@ def test_what_is_no_json_is_an_error(body: bytes) -> None:
         extract(body, "b64_json")
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"b64_json": "AAAA", "a": ' + b"[" * 100_000, "not JSON"),
+        (b'{"b64_json": "AAAA", "a": [' + b"{}," * 1_000_000 + b"0]}", "values"),
+        (b'{"b64_json": "AAAA", "a": "' + b"a" * 17 * MEBIBYTE + b'"}', "bytes of JSON"),
+        (b"[" + b'{"b64_json":""},' * 1_000_000 + b"0]", "files"),
+    ],
+    ids=["deep", "many", "long", "files"],
+)
+def test_more_than_an_answer_holds_is_an_error(body: bytes, says: str) -> None:
+    """Nothing is made of it that would take more room than it does itself."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=says):
+            extract(body, "b64_json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * MEBIBYTE
+
+
 def test_no_more_than_the_decoded_file_is_held() -> None:
     """Beside the answer, memory holds the files, and no text of them."""
     data = bytes(30 * MEBIBYTE)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.canaries import SIGNATURE
 
 from aifs_media._receive import receive
 from aifs_media.ledger.memory import MemoryLedger
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-REF: JsonValue = {"id": "one", "region": "eu"}
+REF: JsonValue = {"id": "one", "region": "eu", "at": f"https://queue.test/one?sig={SIGNATURE}"}
 
 
 class Queue:
@@ -46,7 +47,7 @@ class Queue:
         """Hold nothing."""
 
 
-@pytest.mark.parametrize(("told", "warned"), [(REF, False), ({"id": "two", "region": "eu"}, True)])
+@pytest.mark.parametrize(("told", "warned"), [(REF, False), ({**REF, "id": "two"}, True)])
 async def test_a_ref_may_be_an_object(told: JsonValue, warned: object, caplog: pytest.LogCaptureFixture) -> None:
     """The same ref is the job's own; another one is logged, and changes nothing."""
     ledger = MemoryLedger()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,26 @@ from aifs_media import _registry
 from aifs_media._registry import make_ledger, make_plugin_storage
 from aifs_media._secrets import Secret, redact, without_query
 from aifs_media.errors import ConfigurationError, PluginError
+from aifs_media.records import (
+    Attempt,
+    Failed,
+    Found,
+    Job,
+    MediaRequest,
+    Pending,
+    Record,
+    RemoteFile,
+    Succeeded,
+    WebhookNote,
+)
 from aifs_media.settings import Settings
 from aifs_media.storage.s3 import S3Storage
 from aifs_media.toolkit import HttpProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pydantic import JsonValue
 
 KEY = "canary-key-3f9a61"
 
@@ -61,6 +76,38 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="cannot be pickled"):
             leave(secret)
+
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+HANDLE: JsonValue = {"id": "one", "urls": ["https://queue.test/one/status?sig=canary"], "number": 3, "none": None}
+REQUEST = MediaRequest(
+    kind="image",
+    prompt="a fox",
+    inputs={"image_url": "https://store.test/frame.png?sig=canary"},
+    options={"mask": "https://store.test/mask.png?sig=canary"},
+)
+ATTEMPT = Attempt(submit_key="k", provider="queue", model="m", started_at=NOW, send_by=NOW, ref=HANDLE)
+RECORDS = (
+    REQUEST,
+    ATTEMPT,
+    Pending(ref=HANDLE),
+    Succeeded(outputs=(RemoteFile(url="https://a.test/b?canary"),), ref=HANDLE),
+    Failed(reason="canceled", message="stopped", ref="https://queue.test/one/status?sig=canary"),
+    Found(ref=HANDLE, created_at=NOW, inputs=REQUEST.inputs, state=Pending(ref=HANDLE)),
+    WebhookNote(delivery_id="d", ref=HANDLE),
+    Job(
+        job_id="j", request=REQUEST, created_at=NOW, timeout=1, lifetime=1, on_cancel="detach", attempts=(ATTEMPT,)
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=[type(record).__name__ for record in RECORDS])
+def test_records_are_shown_without_queries(record: Record) -> None:
+    """A handle may be or hold a signed URL, and so may what a model is given; the record itself keeps it."""
+    told = f"{record!r} {record}"
+    assert "canary" not in told
+    assert "https://store.test/frame.png" in told or "https://queue.test/one/status" in told
+    assert "canary" in record.model_dump_json()
 
 
 class Vendor(HttpProvider):

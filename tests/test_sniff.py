@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, FPS, FRAMES = 64, 48, 8, 16
 
-IMAGES = ("png", "jpeg", "progressive", "gif", "webp", "webp_lossless", "webp_animated", "avif")
+IMAGES = ("png", "png_animated", "jpeg", "progressive", "gif", "webp", "webp_lossless", "webp_animated", "avif")
 VIDEOS = ("mp4", "mp4_faststart", "mp4_fragmented", "mov", "webm", "webm_live", "mkv")
 MEDIA_TYPES = {
     "png": ("image/png", "png"),
     "jpeg": ("image/jpeg", "jpg"),
     "progressive": ("image/jpeg", "jpg"),
+    "png_animated": ("image/png", "png"),
     "gif": ("image/gif", "gif"),
     "webp": ("image/webp", "webp"),
     "webp_lossless": ("image/webp", "webp"),
@@ -78,6 +79,8 @@ def _image(name: str) -> bytes:
         _picture().save(file, "webp", lossless=True)
     elif name == "webp_animated":
         _picture().save(file, "webp", save_all=True, append_images=[_picture(1)])
+    elif name == "png_animated":
+        _picture().save(file, "png", save_all=True, append_images=[_picture(1)])
     elif name == "gif":
         _picture().save(file, "gif", save_all=True, append_images=[_picture(1)], loop=0)
     else:
@@ -298,6 +301,45 @@ def test_too_many_pixels(name: str) -> None:
     assert check(sample(name), kind_of(name), max_pixels=WIDTH * HEIGHT)
     with pytest.raises(BadMediaError, match=f"{WIDTH} x {HEIGHT}"):
         check(sample(name), kind_of(name), max_pixels=WIDTH * HEIGHT - 1)
+
+
+@pytest.mark.parametrize("name", ["png_animated", "gif", "webp_animated"])
+def test_too_many_pictures(name: str) -> None:
+    """A small file may hold a thousand large pictures, and a viewer may unpack them all."""
+    for allowed in (2 * WIDTH * HEIGHT, 2 * WIDTH * HEIGHT - 1):
+        media_check = MediaCheck("image", max_moving_pixels=allowed)
+        media_check.feed(sample(name))
+        if allowed == 2 * WIDTH * HEIGHT:
+            assert media_check.finish()
+        else:
+            with pytest.raises(BadMediaError, match=f"2 pictures of {WIDTH} x {HEIGHT}"):
+                media_check.finish()
+
+
+def test_a_bomb_of_pictures() -> None:
+    """Each of them is within the limit for one, and together they are 300 gigapixels."""
+    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, 60_000, 1000, 0) + b"\x02\x02\x4c\x01\x00"
+    head = b"GIF89a" + struct.pack("<HHBBB", 60_000, 1000, 0x80, 0, 0) + bytes(6)
+    assert check(head + picture + b"\x3b", "image")
+    with pytest.raises(BadMediaError, match="5000 pictures"):
+        check(head + picture * 5000 + b"\x3b", "image")
+
+
+def test_a_picture_that_is_larger_than_its_screen() -> None:
+    """What a viewer makes room for counts, not the screen's size."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
+    picture = b"\x2c" + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x02\x4c\x01\x00"
+    with pytest.raises(BadMediaError, match="60000 x 60000"):
+        check(head + picture + b"\x3b", "image")
+
+
+def test_a_picture_whose_height_comes_later() -> None:
+    """A JPEG may tell its height behind the first scan, and then it would pass any limit."""
+    data = bytearray(sample("jpeg"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 7] = bytes(2)
+    with pytest.raises(BadMediaError, match="size in the frame's header"):
+        check(bytes(data), "image")
 
 
 def test_no_pixels() -> None:

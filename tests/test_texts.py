@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ from aifs_media._texts import (
     script_prompt,
 )
 from aifs_media.errors import UnexpectedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CAPTION = {"text": "Morning light over the hills.", "hashtags": ["#sunrise", "#hills"]}
 SCRIPT = {"hook": "Stop scrolling.", "body": "This is how bread rises.", "outro": "Bake it tonight."}
@@ -246,3 +250,24 @@ def test_json_scripts_come_through_whole(hook: str, body: str) -> None:
     """What stands in JSON is taken as it is, whatever its characters."""
     script = parse_script("Here:\n" + json.dumps({"hook": hook, "body": body, "outro": "End."}))
     assert (script.hook, script.body) == (hook.strip(), body.strip())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"a":' * 1500,
+        "{" * 3000,
+        '{"text":"' + "9" * 5000 + '","hashtags":' + "[1" * 2000 + "}",
+        "{" + "9" * 5000,
+        '```json\n{"text": ' + "[" * 5000,
+        '{"' * 50_000,
+    ],
+    ids=["objects", "braces", "caption", "number", "fence", "long"],
+)
+@pytest.mark.parametrize("parse", [parse_caption, parse_script, parse_prompt])
+def test_what_cannot_be_mended_is_refused(parse: Callable[[str], object], answer: str) -> None:
+    """Too deep or too long to be mended; and the model was paid for it."""
+    with pytest.raises(UnexpectedResponseError, match=r"begins '[`{]") as refused:
+        parse(answer)
+    assert refused.value.maybe_billed
+    assert not refused.value.retryable

@@ -203,7 +203,9 @@ class RemoteSource:
             await self._skip(answer, url)
             return
         self.length = announced
-        self._etag = answer.headers.get("etag", "") if not answer.headers.get("etag", "").startswith("W/") else ""
+        etag = answer.headers.get("etag", "")
+        # A weak one does not speak for every byte, and one beyond ASCII could not be sent back.
+        self._etag = etag if etag.isascii() and not etag.startswith("W/") else ""
 
     async def _skip(self, answer: FileAnswer, url: str) -> None:
         """Read again what was passed on already, and make sure that it is the same."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpcore
 
+from aifs_media._answer_limit import answer_within
 from aifs_media._guarded_network import GuardedBackend
 from aifs_media._http import CONNECT_TIMEOUT, ssl_context, user_agent
 from aifs_media.errors import DownloadError
@@ -114,16 +115,18 @@ class FileClient:
         url = httpcore.URL(target.url)
         host = target.url.partition("://")[2].partition("/")[0]
         sent = {"host": host, "user-agent": user_agent(), "accept": "*/*", "accept-encoding": "identity", **headers}
-        request = httpcore.Request(
-            method,
-            url,
-            headers=list(sent.items()),
-            content=None if content is None else _pieces(content),
-            extensions={"timeout": {"connect": CONNECT_TIMEOUT, "read": stall_timeout, "write": stall_timeout}},
-        )
+        timeouts = {"connect": CONNECT_TIMEOUT, "read": stall_timeout, "write": stall_timeout}
         try:
-            return FileAnswer(await self._pool.handle_async_request(request))
-        except _BROKEN as error:
+            with answer_within(stall_timeout) as extensions:
+                request = httpcore.Request(
+                    method,
+                    url,
+                    headers=list(sent.items()),
+                    content=None if content is None else _pieces(content),
+                    extensions={"timeout": timeouts, **extensions},
+                )
+                return FileAnswer(await self._pool.handle_async_request(request))
+        except (*_BROKEN, TimeoutError) as error:
             raise _broken_off(error) from error
 
     async def aclose(self) -> None:
@@ -140,5 +143,5 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 def _broken_off(error: Exception) -> DownloadError:
-    what = "stalled" if isinstance(error, httpcore.TimeoutException) else "broke off"
+    what = "stalled" if isinstance(error, httpcore.TimeoutException | TimeoutError) else "broke off"
     return DownloadError(f"The download {what} ({type(error).__name__}).", hint="Try again.", retryable=True)

@@ -11,15 +11,19 @@ import contextlib
 import email.utils
 import functools
 import json as jsonlib
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
 from aifs_media._answer_body import ACCEPTED, AnswerBody
+from aifs_media._answer_limit import answer_within
+from aifs_media._httpx_log import queries_left_out
+from aifs_media._outside_json import load_json
 from aifs_media._retry import RETRYABLE_STATUSES
 from aifs_media._secrets import redact, without_query
 from aifs_media.errors import (
@@ -96,10 +100,10 @@ class Answer:
     def json(self) -> JsonValue:
         """Return the body as JSON. Raises UnexpectedResponseError."""
         try:
-            return cast("JsonValue", jsonlib.loads(self.body))
-        except (ValueError, RecursionError) as error:
+            return load_json(self.body)
+        except ValueError as error:
             raise UnexpectedResponseError(
-                f"{self.provider!r} answered HTTP {self.status} with a body that is not JSON.",
+                f"{self.provider!r} answered HTTP {self.status} with a body that {error}.",
                 hint="A proxy in between may have answered instead. Try again later.",
                 provider=self.provider,
                 request_id=self.request_id,
@@ -109,8 +113,8 @@ class Answer:
     def json_or_none(self) -> JsonValue:
         """Return the body as JSON, or None where it is not JSON."""
         try:
-            return cast("JsonValue", jsonlib.loads(self.body))
-        except (ValueError, RecursionError):
+            return load_json(self.body)
+        except ValueError:
             return None
 
 
@@ -119,16 +123,20 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     if not value:
         return None
     try:
-        return max(float(value), 0.0) if float(value) < float("inf") else None
+        seconds = float(value)
     except ValueError:
-        pass
+        seconds = _seconds_until(value, now or datetime.now(UTC))
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float:
+    """Return the seconds to a date of HTTP, or NaN where it is none that there can be."""
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
+        moment = email.utils.parsedate_to_datetime(date)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError):
+        # A year or a zone of twenty digits is no ValueError.
+        return math.nan
 
 
 def status_error(answer: Answer, *, detail: str, label: str, key_hint: str) -> MediaError:
@@ -290,12 +298,18 @@ class HttpClient:
     ) -> Answer:
         limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT), pool=None)
         try:
-            request = client.build_request(
-                method, self.url(path), params=params, headers=headers, content=content, timeout=limits
-            )
-            response = await client.send(request, stream=True)
-            # The client's own timeout is for each read: one byte at a time would hold the call for ever.
-            with anyio.fail_after(timeout):
+            with answer_within(timeout) as extensions:
+                request = client.build_request(
+                    method,
+                    self.url(path),
+                    params=params,
+                    headers=headers,
+                    content=content,
+                    timeout=limits,
+                    extensions=extensions,
+                )
+                with queries_left_out():
+                    response = await client.send(request, stream=True)
                 body = await _read_bounded(response, self.provider, costs=costs)
         except _NOT_SENT as error:
             raise ProviderUnavailableError(

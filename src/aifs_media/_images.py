@@ -35,18 +35,20 @@ def walk_png(reader: ByteReader) -> Step[Measurements]:
     if name != b"IHDR" or length != 13:
         raise reader.bad("it does not start with its header chunk")
     header = yield from reader.take(length + 4)
-    has_pixels = False
+    has_pixels, frames = False, 0
     while True:
         length, name = yield from _png_chunk(reader)
         if name == b"IEND":
             break
         has_pixels = has_pixels or name == b"IDAT"
+        frames += name == b"fcTL"
         yield from reader.skip(length + 4)
     checksum = yield from reader.take(4)
     if length or checksum != PNG_IEND_CHECKSUM or not has_pixels:
         raise reader.bad("it ends without pixel data or with a wrong end chunk")
     yield from reader.padding_to_end()
-    return Measurements(width=int.from_bytes(header[0:4], "big"), height=int.from_bytes(header[4:8], "big"))
+    width, height = int.from_bytes(header[0:4], "big"), int.from_bytes(header[4:8], "big")
+    return Measurements(width=width, height=height, pictures=max(frames, 1))
 
 
 def _png_chunk(reader: ByteReader) -> Step[tuple[int, bytes]]:
@@ -81,25 +83,31 @@ def walk_jpeg(reader: ByteReader) -> Step[Measurements]:
             continue
         has_scan = has_scan or code == JPEG_SCAN
         yield from reader.skip(length)
-    if not has_scan or not width:
-        raise reader.bad("it ends without a picture")
+    # A height of 0 means that it is told behind the first scan (a DNL segment), which nobody writes, and few can read.
+    if not has_scan or not width or not height:
+        raise reader.bad("it ends without a picture, or without its size in the frame's header")
     yield from reader.padding_to_end()
-    # A height of 0 means that it is told behind the first scan (a DNL segment), which nobody writes.
-    return Measurements(width=width, height=height or None)
+    return Measurements(width=width, height=height)
 
 
 def walk_gif(reader: ByteReader) -> Step[Measurements]:
     """Walk the blocks from the screen descriptor to the trailer."""
     screen = yield from reader.take(13)
     yield from reader.skip(_gif_palette_bytes(screen[10]))
-    has_image = False
+    width, height = int.from_bytes(screen[6:8], "little"), int.from_bytes(screen[8:10], "little")
+    images = 0
     while True:
         block = (yield from reader.take(1))[0]
         if block == GIF_TRAILER:
             break
         if block == GIF_IMAGE:
-            has_image = True
+            images += 1
             descriptor = yield from reader.take(9)
+            left, top, across, down = (
+                int.from_bytes(descriptor[place : place + 2], "little") for place in (0, 2, 4, 6)
+            )
+            # Viewers make room for an image that is larger than the screen.
+            width, height = max(width, left + across), max(height, top + down)
             # One byte between the palette and the data: the size of the first code.
             yield from reader.skip(_gif_palette_bytes(descriptor[8]) + 1)
         elif block == GIF_EXTENSION:
@@ -108,10 +116,10 @@ def walk_gif(reader: ByteReader) -> Step[Measurements]:
             raise reader.bad("a block of unknown type")
         while size := (yield from reader.take(1))[0]:
             yield from reader.skip(size)
-    if not has_image:
+    if not images:
         raise reader.bad("it ends without a picture")
     yield from reader.padding_to_end()
-    return Measurements(width=int.from_bytes(screen[6:8], "little"), height=int.from_bytes(screen[8:10], "little"))
+    return Measurements(width=width, height=height, pictures=images)
 
 
 def _gif_palette_bytes(flags: int) -> int:
@@ -123,7 +131,7 @@ def walk_webp(reader: ByteReader) -> Step[Measurements]:
     riff = yield from reader.take(12)
     end = 8 + int.from_bytes(riff[4:8], "little")
     size: tuple[int, int] | None = None
-    has_pixels = False
+    has_pixels, frames = False, 0
     while reader.position < end:
         head = yield from reader.take(8)
         name, length = head[:4], int.from_bytes(head[4:], "little")
@@ -134,11 +142,12 @@ def walk_webp(reader: ByteReader) -> Step[Measurements]:
         # The canvas of VP8X comes first and is what a viewer shows; frames inside it may be smaller.
         size = size or _webp_size(name, start)
         has_pixels = has_pixels or name in {b"VP8 ", b"VP8L", b"ANMF"}
+        frames += name == b"ANMF"
         yield from reader.skip(next_chunk - reader.position)
     if not has_pixels or size is None:
         raise reader.bad("it ends without a picture")
     yield from reader.padding_to_end()
-    return Measurements(width=size[0], height=size[1])
+    return Measurements(width=size[0], height=size[1], pictures=max(frames, 1))
 
 
 def _webp_size(name: bytes, start: bytes) -> tuple[int, int] | None:

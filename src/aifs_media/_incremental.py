@@ -28,12 +28,14 @@ class Measurements:
         height: pixels.
         duration: seconds.
         fps: frames a second.
+        pictures: how many a viewer unpacks, of that size each; of a film nobody unpacks all at once.
     """
 
     width: int | None = None
     height: int | None = None
     duration: float | None = None
     fps: float | None = None
+    pictures: int = 1
 
 
 class ByteReader:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
+
+from aifs_media._outside_json import load_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 _DATA_URI = re.compile(rb"data:[^,]{0,200};base64,")
 _LONGEST_HEAD = 256
+MOST_FILES = 1000
+"""No model makes more than a few at once; each is worth a copy and a decoding, even an empty one."""
 
 
 class Extracted(NamedTuple):
@@ -34,7 +38,7 @@ def extract(body: bytes, member: str) -> Extracted:
     """Return a JSON body and the files that its members of this name hold as base64, or as a data URI.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: it is not JSON, or more than an answer has beside its files.
     """
     # In a text of JSON a quotation mark has a backslash in front, so this is found where a member begins, and nowhere else.
     begin = re.compile(rb'"%s"\s*:\s*"' % re.escape(member.encode()))
@@ -45,10 +49,12 @@ def extract(body: bytes, member: str) -> Extracted:
             break
         rest += view[done : found.end() - 1]
         rest += str(len(files)).encode()
+        if len(files) == MOST_FILES:
+            raise ValueError(f"holds more than {MOST_FILES} files")
         files.append(decode(_unescaped(body, found.end() - 1, end)))
         done = end + 1
     rest += view[done:]
-    return Extracted(cast("JsonValue", json.loads(rest)), files)
+    return Extracted(load_json(rest), files)
 
 
 def decode(text: memoryview) -> bytes | None:

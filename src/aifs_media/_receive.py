@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from aifs_media._secrets import redact
 from aifs_media._told import TRIES, named_job, with_ref
 from aifs_media.errors import LedgerError, StaleJobError, WebhookRefusedError
 from aifs_media.protocols import WebhookVerifier, role
@@ -31,6 +34,10 @@ async def receive(provider: MediaProvider, *, ledger: Ledger, headers: Mapping[s
     if verifier is None:
         raise WebhookRefusedError(f"The provider {provider.name!r} sends no webhooks.", provider=provider.name)
     note = await verifier.verify_webhook(headers, body)
+    if not _is_text(note):
+        raise WebhookRefusedError(
+            "A webhook was refused: it names its job with characters that no name has.", provider=provider.name
+        )
     delivery_id = f"{provider.name}:{note.delivery_id}"
     for _ in range(TRIES):
         job = await _job_of(note, provider, ledger)
@@ -68,15 +75,27 @@ async def _job_of(note: WebhookNote, provider: MediaProvider, ledger: Ledger) ->
     return job if job is not None and job.provider == provider.name else None
 
 
+def _is_text(note: WebhookNote) -> bool:
+    """Say whether a ledger can look for what a note names: JSON and URLs may hold half a character, and NUL."""
+    named = json.dumps([note.delivery_id, note.ref, unquote(note.job)], ensure_ascii=False)
+    try:
+        named.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in named
+
+
 def _log(job: Job, told: Job | None, note: WebhookNote) -> None:
     fields = {
         "job_id": job.job_id, "namespace": job.namespace, "provider": job.provider, "model": job.request.model,
         "step": "webhook",
     }  # fmt: skip
     if told is not None:
-        log.info("accepted, ref %s, told by a webhook", note.ref, extra=fields)
+        log.info("accepted, ref %s, told by a webhook", redact(str(note.ref)), extra=fields)
     elif job.ref is not None and _id(job.ref) != _id(note.ref):
-        log.warning("a webhook tells of %s, and the job is %s at the provider", note.ref, job.ref, extra=fields)
+        # A handle may be, or hold, a signed URL.
+        told_of, known = (redact(str(ref)) for ref in (note.ref, job.ref))
+        log.warning("a webhook tells of %s, and the job is %s at the provider", told_of, known, extra=fields)
 
 
 def _id(ref: JsonValue) -> JsonValue:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aifs_media._secrets import shown
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
+
+_MAY_HOLD_URLS = frozenset({"ref", "inputs", "options"})
+"""Fields of JSON that is not our own: a provider's handle, and what a model is given, may be or hold signed URLs."""
 
 Kind = Literal["image", "video"]
 
@@ -16,6 +22,10 @@ class Record(BaseModel):
     """The base of all records: frozen, strict about unknown fields, silent about values in validation errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, shown(value) if name in _MAY_HOLD_URLS else value
 
 
 class Size(Record):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 # In JSON the slashes of a URL may be escaped.
 _USER = re.compile(r"\b([a-z][a-z0-9+.-]*:(?:\\?/){2})[^\s/\\?#\"'<>]*@", re.IGNORECASE)
@@ -60,3 +63,12 @@ def redact(text: str, *secrets: Secret) -> str:
             for form in {secret.reveal(), quote(secret.reveal(), safe="")}:
                 text = text.replace(form, "***")
     return _PAIR.sub(r"\1***", _QUERY.sub(r"\1", _USER.sub(r"\1", text)))
+
+
+def shown(value: JsonValue) -> JsonValue:
+    """Return what a `repr` may show of JSON that may hold signed URLs: the same, with each text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: shown(one) for name, one in value.items()}
+    return [shown(one) for one in value] if isinstance(value, list) else value

@@ -122,14 +122,16 @@ class MediaCheck:
     Args:
         kind: what was asked for.
         max_pixels: the largest width times height that is accepted, so that a small file cannot unpack to an enormous picture.
+        max_moving_pixels: the largest width times height times pictures, where an image moves.
 
     Raises:
         BadMediaError: from `feed` as soon as the bytes cannot become a file of that kind, from `finish` when they have not.
     """
 
-    def __init__(self, kind: Kind, *, max_pixels: int = 100_000_000) -> None:
+    def __init__(self, kind: Kind, *, max_pixels: int = 100_000_000, max_moving_pixels: int = 1_000_000_000) -> None:
         self._kind = kind
         self._max_pixels = max_pixels
+        self._max_moving_pixels = max_moving_pixels
         self._reader = ByteReader()
         self._type: MediaType | None = None
         self._measured: Measurements | None = None
@@ -198,11 +200,18 @@ class MediaCheck:
     def _refuse_impossible_size(self, measured: Measurements) -> None:
         if measured.width is None or measured.height is None:
             return
-        if not 0 < measured.width * measured.height <= self._max_pixels:
+        pixels = measured.width * measured.height
+        if not 0 < pixels <= self._max_pixels:
             raise BadMediaError(
                 f"The {self._reader.subject} claims {measured.width} x {measured.height} pixels; "
                 f"accepted are 1 to {self._max_pixels} in total.",
                 hint="Ask for a smaller size.",
+            )
+        if measured.pictures > 1 and pixels * measured.pictures > self._max_moving_pixels:
+            raise BadMediaError(
+                f"The {self._reader.subject} holds {measured.pictures} pictures of {measured.width} x {measured.height} pixels; "
+                f"accepted are {self._max_moving_pixels} in total.",
+                hint="Ask for a smaller size or a shorter animation, or for a video.",
             )
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from aifs_media.records import Kind
 
 EXCERPT = 200
+LONGEST_TO_MEND = 8000
+"""Characters: a script of five minutes, and a second of work."""
+
 SECTIONS = ("hook", "body", "outro")
 
 _HASHTAG = re.compile(r"#[^\s#.,;:!?'\"()\[\]{}]+")
@@ -230,14 +233,25 @@ def _json_objects(text: str) -> Iterator[dict[str, JsonValue]]:
         place = text.find("{", end)
     if "{" not in text:
         return
-    # Loaded for broken answers only: it costs as much as our own start.
-    import json_repair
-
     for broken in (*_FENCED.findall(text), text[text.index("{") :]):
-        mended = cast("JsonValue", json_repair.loads(broken))
+        mended = _mended(broken)
         for value in mended if isinstance(mended, list) else [mended]:
             if isinstance(value, dict):
                 yield value
+
+
+def _mended(broken: str) -> JsonValue:
+    """Return what broken JSON can be mended to, or None."""
+    # Loaded for broken answers only: it costs as much as our own start.
+    import json_repair
+
+    # Mending takes time by the square of the length.
+    if len(broken) > LONGEST_TO_MEND:
+        return None
+    try:
+        return cast("JsonValue", json_repair.loads(broken))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _looks_like_json(text: str) -> bool:
@@ -277,4 +291,5 @@ def _unreadable(wanted: str, answer: str) -> UnexpectedResponseError:
     return UnexpectedResponseError(
         f"The model's answer is not {wanted}: {said}.",
         hint="Try again, or name another text model.",
+        maybe_billed=True,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from tests.servers.inbox import Inbox
+from tests.servers.inbox import Delivery, Inbox
 
 from aifs_media import (
     ConfigurationError,
@@ -27,8 +27,6 @@ from aifs_media.notification import JobEnded, read_notification
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.servers.inbox import Delivery
 
     from aifs_media.storage.memory import MemoryStorage
     from aifs_media.testing import EmulatedClock
@@ -240,6 +238,43 @@ async def test_strangers_are_refused(
         assert await hand_over(media, sent) == 204
         (job,) = await media.jobs()
         assert job.stage == "stored"
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+async def test_a_repeated_header_is_refused(
+    settings: Settings, clock: EmulatedClock, storage: MemoryStorage, inbox: Inbox, name: str
+) -> None:
+    """Also where both are the same; what a proxy in front repeats is no matter."""
+    async with MediaGenerator(settings=settings, storage=storage, clock=clock) as media:
+        await media.image("a fox")
+        sent = await delivery(inbox)
+        transport = httpx.ASGITransport(webhook_app(media))
+        async with httpx.AsyncClient(transport=transport, base_url="http://host") as client:
+            for repeated, status in ((name, 401), ("via", 204)):
+                headers = [*sent.headers.items(), (repeated, sent.headers.get(repeated, "1.1 a")), ("via", "1.1 b")]
+                answer = await client.post("/replicate", headers=headers, content=sent.body)
+                assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "p", "webhook": "https://host.test/?job=/\\ud800"}',
+        b'{"id": "p", "webhook": "https://host.test/?job=/a%2500"}',
+        b'{"id": "p\\udfff"}',
+        b'{"id": "p\\u0000"}',
+    ],
+)
+async def test_what_no_job_is_named_is_refused(
+    settings: Settings, clock: EmulatedClock, storage: MemoryStorage, tmp_path: Path, body: bytes
+) -> None:
+    """Half a character in a webhook that is signed is no error of the server's."""
+    own = Settings.from_env({**settings.environ(), "REPLICATE_WEBHOOK_SECRET": SECRET})
+    ledger = SqliteLedger(tmp_path / "media.db")
+    async with MediaGenerator(settings=own, storage=storage, clock=clock, ledger=ledger) as media:
+        for sent, status in ((body, 401), (b'{"id": "p", "webhook": "https://host.test/?job=/%C3%A9"}', 204)):
+            headers = sign(SECRET, sent, delivery_id="msg_1", now=datetime.now(UTC))
+            assert await hand_over(media, Delivery("/hooks/replicate", headers, sent)) == status
 
 
 async def test_another_ledgers_job(

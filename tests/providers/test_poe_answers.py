@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.canaries import SIGNATURE
 
 from aifs_media._http import Answer
-from aifs_media._secrets import Secret
+from aifs_media._secrets import Secret, redact
 from aifs_media.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -162,6 +163,19 @@ def test_text_that_is_none() -> None:
             chat_text(answer(body), provider="poe", model="m", redact=same)
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"7", b"{}", b"\xff"])
+def test_an_answer_without_sense_may_be_billed(body: bytes) -> None:
+    """Something was made for the status 200, whatever came of it on the way."""
+    for read in (
+        lambda: chat_text(answer(body), provider="poe", model="m", redact=same),
+        lambda: chat_state(answer(body), prompt="p", kind="image", redact=same),
+    ):
+        with pytest.raises(UnexpectedResponseError) as refused:
+            read()
+        assert refused.value.maybe_billed
+        assert not refused.value.retryable
+
+
 # -- videos ------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +225,15 @@ def test_video_without_a_usable_id(body: object) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         video(body)
     assert caught.value.maybe_billed
+
+
+def test_an_unknown_status_is_logged_without_queries(caplog: pytest.LogCaptureFixture) -> None:
+    """It is a text from outside."""
+    redacted = video_state(
+        answer({"id": "v", "status": f"dreaming at https://a.test/?sig={SIGNATURE}"}), base_url=BASE, redact=redact
+    )
+    assert isinstance(redacted, Pending)
+    assert "dreaming at https://a.test/'" in caplog.text
 
 
 def test_moments_in_three_units() -> None:

@@ -130,6 +130,7 @@ def test_json_content() -> None:
     assert find_media(json.dumps({"url": f"data:image/png;base64,{data}"}), prompt="p") == (inline,)
     assert urls("```json\n" + json.dumps([{"url": LINK}, {"url": OTHER}, {"url": LINK}]) + "\n```") == [LINK, OTHER]
     assert find_media(json.dumps({"data": "not base64!"}), prompt="p") == ()
+    assert find_media('{"data":' * 100_000, prompt="p") == ()
 
 
 def test_signed_link_says_when_it_ends() -> None:

@@ -491,6 +491,11 @@ def test_every_recorded_error() -> None:
         ({"retry-after": "9"}, {"detail": "Request was throttled."}, 9),
         ({}, {"detail": "Request was throttled."}, None),
         ({}, [], None),
+        ({}, {"detail": "Request was throttled.", "retry_after": 10**400}, None),
+        ({"retry-after": "2"}, {"detail": "Request was throttled.", "retry_after": float("nan")}, 2),
+        ({}, {"detail": "Request was throttled.", "retry_after": float("inf")}, None),
+        ({}, {"detail": "Request was throttled.", "retry_after": -3}, None),
+        ({}, {"detail": f"Request was throttled. Your rate limit resets in ~{'9' * 400}s."}, None),
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], body: object, wait: float | None) -> None:

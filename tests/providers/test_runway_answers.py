@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.canaries import SIGNATURE
 
 from aifs_media._http import Answer
 from aifs_media._secrets import redact
@@ -62,9 +63,9 @@ def test_what_goes_on(name: str, progress: float | None) -> None:
 def test_an_unknown_status_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     """A word that is not documented ends nothing, and is logged; so is a progress that cannot be."""
     with caplog.at_level(logging.WARNING):
-        found = state({"id": ID, "status": "DREAMING", "progress": 7})
+        found = state({"id": ID, "status": f"DREAMING at https://a.test/?sig={SIGNATURE}", "progress": 7})
     assert found == Pending(ref=ID, progress=1.0, poll_after=5.0)
-    assert "DREAMING" in caplog.text
+    assert "DREAMING at https://a.test/'" in caplog.text
 
 
 def test_success() -> None:

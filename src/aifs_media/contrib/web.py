@@ -98,8 +98,12 @@ async def _receive(media: Receiver, request: Request) -> tuple[int, Job | None]:
         return 400, None
     if body is None:
         return 413, None
+    headers = _headers(request)
+    if headers is None:
+        log.info("webhook refused: one of its headers is repeated", extra={"provider": provider})
+        return 401, None
     try:
-        return 204, await media.receive_webhook(provider, _headers(request), body)
+        return 204, await media.receive_webhook(provider, headers, body)
     except WebhookRefusedError as error:
         log.info("webhook refused: %s", error.message, extra={"provider": provider})
         return 401, None
@@ -124,9 +128,14 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _headers(request: Request) -> dict[str, str]:
-    """Return the headers, repeated ones joined as HTTP says, so that none of them is silently left out."""
+def _headers(request: Request) -> dict[str, str] | None:
+    """Return the headers, repeated ones joined as HTTP says; None where one is repeated that a webhook has by its name.
+
+    Which of two signatures is meant, nobody can know. Of others, such as Via, a proxy in front may add a second one.
+    """
     joined: dict[str, str] = {}
     for name, value in request.headers.items():
+        if name in joined and "webhook" in name:
+            return None
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined

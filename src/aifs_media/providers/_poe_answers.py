@@ -59,7 +59,7 @@ def chat_state(answer: Answer, *, prompt: str, kind: str, redact: Redact) -> Suc
     Raises:
         UnexpectedResponseError: it is no chat completion. It may be billed.
     """
-    body = _object(answer.json(), answer)
+    body = _object(answer)
     if (error := _error_member(body)) is not None:
         return _failed(error, redact)
     choice = _first_choice(body, answer)
@@ -87,7 +87,7 @@ def chat_text(answer: Answer, *, provider: str, model: str, redact: Redact) -> T
         ContentRejectedError: the bot refused.
         UnexpectedResponseError: there is no text.
     """
-    body = _object(answer.json(), answer)
+    body = _object(answer)
     choice = _first_choice(body, answer)
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
@@ -130,7 +130,7 @@ def video_state(answer: Answer, *, base_url: str, redact: Redact) -> Pending | S
     Raises:
         UnexpectedResponseError: the answer is no video object.
     """
-    body = _object(answer.json(), answer)
+    body = _object(answer)
     identifier, status = body.get("id"), body.get("status")
     if not isinstance(identifier, str) or not re.fullmatch(r"[\w.~-]+", identifier):
         raise _unexpected(answer, "a video without an id")
@@ -146,7 +146,7 @@ def video_state(answer: Answer, *, base_url: str, redact: Redact) -> Pending | S
         failed = _failed(_error_member(body) or {}, redact)
         return failed.model_copy(update={"ref": identifier})
     if status not in {"queued", "in_progress"}:
-        log.warning("video status %r is not documented and counts as running", status)
+        log.warning("video status %r is not documented and counts as running", excerpt(str(status), redact))
     percent = _number(body.get("progress"))
     progress = None if percent is None else min(max(percent / 100, 0.0), 1.0)
     return Pending(ref=identifier, progress=progress, poll_after=POLL_AFTER)
@@ -217,7 +217,13 @@ def excerpt(text: str, redact: Redact) -> str:
 # -- members that may be missing ---------------------------------------------------------------------------------------
 
 
-def _object(body: JsonValue, answer: Answer) -> dict[str, JsonValue]:
+def _object(answer: Answer) -> dict[str, JsonValue]:
+    try:
+        body = answer.json()
+    except UnexpectedResponseError as error:
+        # What cannot be read may have been made.
+        error.maybe_billed = True
+        raise
     if isinstance(body, dict):
         return body
     raise _unexpected(answer, "JSON that is no object")

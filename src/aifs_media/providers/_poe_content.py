@@ -106,7 +106,7 @@ def _json_objects(content: str) -> Iterator[dict[str, JsonValue]]:
         return
     try:
         value = cast("JsonValue", json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     values: Iterable[JsonValue] = value if isinstance(value, list) else [value]
     for one in values:

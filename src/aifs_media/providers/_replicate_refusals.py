@@ -6,6 +6,7 @@ The OpenAPI file describes hardly any error. The bodies are recorded ones and su
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from aifs_media.errors import RateLimitedError, RequestRejectedError
@@ -79,7 +80,8 @@ def _wait(answer: Answer, body: dict[str, JsonValue], words: str) -> float | Non
     said = _RESETS_IN.search(words)
     waits = [
         *([answer.retry_after] if answer.retry_after is not None else []),
-        *([float(told)] if isinstance(told, int | float) else []),
+        *([told] if isinstance(told, int | float) else []),
         *([float(said[1])] if said else []),
     ]
-    return max(waits, default=None)
+    # JSON has numbers that no float holds, and that are none.
+    return max((float(wait) for wait in waits if 0 <= wait <= sys.float_info.max), default=None)

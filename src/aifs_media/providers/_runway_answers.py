@@ -103,7 +103,8 @@ def state_of(
             return Failed(reason="canceled", message=message, ref=ref, cost=cost, billed=_billed(task, "unknown"))
         case _:
             if status is not None and status not in _WAITING:
-                log.warning("task status %r is not documented and counts as running", status)
+                word = redact(str(status))[:WORDS_IN_MESSAGES]
+                log.warning("task status %r is not documented and counts as running", word)
             progress = _number(task.get("progress"))
             share = None if progress is None else min(max(progress, 0.0), 1.0)
             return Pending(ref=ref, progress=share, poll_after=POLL_AFTER)
