@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from aifs_media import GenerationFailedError, GenerationTimeoutError, MediaGenerator, Settings, StaleJobError
-from aifs_media.errors import JobCanceledError, LedgerError, SubmissionUncertainError
+from aifs_media.errors import DownloadError, JobCanceledError, LedgerError, SubmissionUncertainError
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.providers.poe import PoeProvider
 from aifs_media.providers.replicate import ReplicateProvider
@@ -287,6 +287,19 @@ async def test_a_job_that_was_given_up_is_adopted_by_its_ref(
     emulator.advance(100)
     (film,) = await media.adopt(f"poe:{job.ref}", kind="video")
     assert film.job_id == "one"
+
+
+@pytest.mark.parametrize("job_id", [None, "one"])
+async def test_what_is_paid_for_is_not_called_retryable(
+    build: Callable[..., MediaGenerator], emulator: Emulator, job_id: str | None
+) -> None:
+    """A download failed. Made once more, the call joins the job that has an id of the caller's; any other one would pay again."""
+    emulator.fault("delivery.get", "half_body", times=20)
+    with pytest.raises(DownloadError, match="resume") as caught:
+        await build().image("a fox", job_id=job_id)
+    assert (caught.value.resumable, caught.value.maybe_billed) == (True, True)
+    assert caught.value.retryable == (job_id is not None)
+    assert caught.value.job_id
 
 
 # -- stored before it was known ----------------------------------------------------------------------------------------

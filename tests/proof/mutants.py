@@ -20,11 +20,11 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS, CHAINS, WEBHOOKS, LIES = (
+FAULTS, RECOVERY, STRANGERS, UNPAID, KEPT, LIFETIMES, MEDIA, REFUSALS, CHAINS, WEBHOOKS, LIES, LOST = (
     f"tests/generator/test_{name}.py"
     for name in (
         "faults", "recovery", "strangers", "never_twice", "never_lost", "lifetimes", "media", "refusals", "chains", "webhooks",
-        "lies",
+        "lies", "lost_creates",
     )
 )  # fmt: skip
 DOWNLOAD, GUARD, SECRETS = (f"tests/test_{name}.py" for name in ("download", "urlguard", "secrets"))
@@ -56,6 +56,55 @@ NEVER_TWICE = (
         'if row.job.stage == "intent":',
         "if False:",
         (f"{UNPAID}::test_a_ledger_that_stays_busy_when_a_create_was_accepted",),
+    ),
+    Mutant(
+        "a record that the ledger refused is tried again",
+        "_row.py",
+        "wait = wait_before(number, error) if number < ATTEMPTS else None",
+        "wait = None",
+        (f"{UNPAID}::test_a_ledger_that_is_busy_for_a_moment",),
+    ),
+    Mutant(
+        "a job that is listed twice is one job",
+        "_reconcile.py",
+        "return list({ref_key(one.ref): one for one in found}.values())",
+        "return list(found)",
+        (f"{LOST}::test_a_job_that_is_listed_twice_is_one_job",),
+    ),
+    Mutant(
+        "the look reaches to either side",
+        "_reconcile.py",
+        "CLOCK_SKEW = 900.0",
+        "CLOCK_SKEW = 0.0",
+        (f"{LOST}::test_clocks_that_differ_hide_no_job",),
+    ),
+    Mutant(
+        "what another row holds proves that the create was accepted",
+        "_reconcile.py",
+        "if elsewhere and not free and row.job.seed_is_ours:",
+        "if False:",
+        (f"{LOST}::test_a_job_that_was_adopted_by_hand_is_not_made_again",),
+    ),
+    Mutant(
+        "a cancelled job is not sent later",
+        "_pipeline.py",
+        "        if row.job.cancel_requested:\n            await self._end_cancelled()",
+        "        if False:\n            await self._end_cancelled()",
+        (f"{LOST}::test_a_cancelled_job_is_not_sent_when_its_create_proves_absent",),
+    ),
+    Mutant(
+        "a charged cancellation ends the chain",
+        "_chain.py",
+        "return isinstance(error, GenerationTimeoutError) and not billed",
+        "return isinstance(error, GenerationTimeoutError)",
+        (f"{CHAINS}::test_a_cancelled_job_that_is_charged_for_ends_the_chain",),
+    ),
+    Mutant(
+        "no error is retryable after which a call would make another job",
+        "_jobs.py",
+        'if error.resumable and options.get("job_id") is None:',
+        "if False:",
+        (f"{LOST}::test_what_is_paid_for_is_not_called_retryable",),
     ),
     Mutant(
         "an answer without sense is no refusal",
@@ -172,8 +221,8 @@ NEVER_TWICE = (
     Mutant(
         "the same job id joins",
         "_pipeline.py",
-        'if row.job.stage == "new":\n            state = await self._submit(deadline)',
-        'if row.job.stage in {"new", "submitted"}:\n            state = await self._submit(deadline)',
+        'if row.job.stage == "new":\n            if once:',
+        'if row.job.stage in {"new", "submitted"}:\n            if once:',
         (f"{MEDIA}::test_a_job_goes_on_from_its_json",),
     ),
     Mutant(

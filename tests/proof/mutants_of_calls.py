@@ -53,8 +53,8 @@ NEVER_GUESS = (
     Mutant(
         "a look sends nothing",
         "_pipeline.py",
-        "            if once:\n                outcome =",
-        "            if False:\n                outcome =",
+        "            if once:\n                raise _unsent(row.job)",
+        "            if False:\n                raise _unsent(row.job)",
         (f"{LOOKS}::test_a_job_that_was_never_sent_is_not_sent",),
     ),
     Mutant(

@@ -8,6 +8,7 @@ from tests.proof.mutants import (
     KEPT,
     LIES,
     LIFETIMES,
+    LOST,
     RECOVERY,
     REPLICATE,
     SECRETS,
@@ -50,6 +51,41 @@ NEVER_LOST = (
         "kept = not _lacks(state, index)",
         "kept = False",
         (f"{STRANGERS}::test_a_refused_fetch_of_a_fresh_output_is_not_its_end",),
+    ),
+    Mutant(
+        "of two jobs of one create the one with media is kept",
+        "_reconcile.py",
+        "order = 0 if isinstance(one.state, Succeeded) else 1 if isinstance(one.state, Pending) else 2",
+        "order = 0",
+        (f"{LOST}::test_of_two_jobs_of_one_create_the_one_with_media_is_kept",),
+    ),
+    Mutant(
+        "what was answered in the last seconds counts",
+        "_pipeline.py",
+        'case "intent" | "unknown":',
+        'case "intent" | "unknown" | "submitted" | "failed":',
+        (f"{LOST}::test_a_job_that_was_accepted_in_the_last_seconds_is_known",),
+    ),
+    Mutant(
+        "a worker that slept tells what it learned",
+        "_submit.py",
+        "await tell_ref(row.job, state.ref, ledger)",
+        "pass",
+        (f"{LOST}::test_a_worker_that_slept_tells_what_it_learned",),
+    ),
+    Mutant(
+        "what was stored in whole is not called expired",
+        "_collect.py",
+        "if await self._stored_before(index):",
+        "if False:",
+        (f"{LOST}::test_an_output_that_was_stored_in_whole_is_not_called_expired",),
+    ),
+    Mutant(
+        "one job's mistake does not keep the others from being recovered",
+        "_jobs.py",
+        "                except Exception as error:",
+        "                except KeyError as error:",
+        (f"{LOST}::test_one_jobs_mistake_is_not_the_others",),
     ),
     Mutant(
         "a job that is running again has not lost its output",
@@ -155,6 +191,13 @@ NEVER_LIE = (
 )  # fmt: skip
 
 NEVER_TELL = (
+    Mutant(
+        "the ledger keeps no signed address of the storage",
+        "_row.py",
+        "kept, number = without_signatures(changed), 0",
+        "kept, number = changed, 0",
+        (f"{LOST}::test_the_ledger_keeps_no_signed_address",),
+    ),
     Mutant(
         "the peer that answered is compared",
         "_guarded_network.py",
