@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from aifs_media import LedgerError, MediaGenerator, Settings, StaleJobError, _turns
+from aifs_media import LedgerError, MediaGenerator, Settings, StaleJobError, UnexpectedResponseError, _turns
 from aifs_media._http import HttpClient
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.ledger.sqlite import SqliteLedger
@@ -84,6 +84,20 @@ async def test_whatever_an_adapter_raises_is_a_lost_answer(
             raise KeyError("status")
 
     assert (await with_parts(Stumbling).image("a fox")).width == 1024
+    assert emulator.books().creates == 1
+
+
+async def test_an_adapter_that_calls_nonsense_free_is_not_believed(
+    with_parts: Callable[..., MediaGenerator], emulator: Emulator
+) -> None:
+    """An answer that makes no sense is no refusal, whatever the adapter says of it."""
+
+    class Hasty(ReplicateProvider):
+        async def submit(self, request: Any, *, submit_key: str) -> Any:
+            await super().submit(request, submit_key=submit_key)
+            raise UnexpectedResponseError("That is no prediction.", retryable=True, maybe_billed=False)
+
+    assert (await with_parts(Hasty).image("a fox")).width == 1024
     assert emulator.books().creates == 1
 
 

@@ -111,7 +111,7 @@ NEVER_TWICE = (
         "_submit.py",
         "if not error.maybe_billed and not isinstance(error, UnexpectedResponseError):",
         "if not error.maybe_billed:",
-        (f"{STRANGERS}::test_an_answer_without_sense_is_no_refusal",),
+        (f"{UNPAID}::test_an_adapter_that_calls_nonsense_free_is_not_believed",),
     ),
     Mutant(
         "whatever an adapter raises is a lost answer",
