@@ -321,6 +321,7 @@ async def test_redirects_are_not_followed(emulator: Emulator, fal: FalProvider) 
         ({"status": 404}, ModelRetiredError, False, False),
         ({"status": 422}, RequestRejectedError, False, False),
         ({"status": 429, "headers": {"retry-after": "7"}}, RateLimitedError, False, True),
+        ({"status": 408}, ProviderUnavailableError, True, False),
         ({"status": 500}, ProviderUnavailableError, True, False),
         ({"status": 502}, ProviderUnavailableError, True, False),
         ({"status": 503}, ProviderUnavailableError, True, False),

@@ -27,7 +27,6 @@ from aifs_media.providers._openai_answers import (
     hold_seconds,
     images_state,
     listed_models,
-    may_be_accepted,
 )
 from aifs_media.providers.openai import OpenAIProvider
 from aifs_media.providers.openai_compatible import OpenAICompatibleProvider
@@ -59,7 +58,8 @@ def state(body: object, vendor: Vendor = VENDOR, rates: Rates | None = None) -> 
 
 
 def error(found: Answer) -> MediaError:
-    return OpenAIProvider(api_key=KEY).error(found, maybe_billed=may_be_accepted(found.status))
+    provider = OpenAIProvider(api_key=KEY)
+    return provider.error(found, maybe_billed=provider.may_be_accepted(found))
 
 
 def refused(status: int, **members: object) -> MediaError:

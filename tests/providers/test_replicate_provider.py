@@ -253,9 +253,9 @@ async def test_a_create_without_a_usable_answer_may_be_billed(
     assert len(emulator.books().requested("replicate.create")) == 1
 
 
-@pytest.mark.parametrize(("status", "billed"), [(500, True), (502, True), (503, False), (429, False)])
+@pytest.mark.parametrize(("status", "billed"), [(408, True), (500, True), (502, True), (503, False), (429, False)])
 async def test_refused_creates(emulator: Emulator, replicate: ReplicateProvider, status: int, billed: bool) -> None:  # noqa: FBT001 - one table
-    """A 5xx leaves it open whether the create was accepted; 429 and 503 say that it was not."""
+    """A 5xx, and a proxy's 408, leave it open whether the create was accepted; 429 and 503 say that it was not."""
     emulator.fault("replicate.create", "status", status=status)
     with pytest.raises((ProviderUnavailableError, RateLimitedError)) as caught:
         await submit(replicate)

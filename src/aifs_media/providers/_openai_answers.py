@@ -154,14 +154,6 @@ def _tokens(members: JsonValue, name: str) -> int | None:
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
-def may_be_accepted(status: int) -> bool:
-    """Say whether a create answered like this may have been accepted, and billed: nothing documents that a 5xx is free.
-
-    A redirect is not followed and says nothing about the create, and 408 may come from a proxy that no longer waited.
-    """
-    return status < 400 or status == 408 or status >= 500
-
-
 def failed_generation(answer: Answer, vendor: Vendor) -> Failed | None:
     """Return the failure that a refusal reports, or None where nothing was made.
 

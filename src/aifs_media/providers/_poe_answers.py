@@ -164,6 +164,12 @@ def failed_generation(answer: Answer, *, redact: Redact) -> Failed | None:
     error = _error_member(answer.json_or_none())
     return _failed(error, redact) if answer.status in {500, 502} and error is not None else None
 
+def did_not_start(answer: Answer) -> bool:
+    """Say whether an answer is Poe's own 408, which is documented as a model that did not start. A proxy's is not."""
+    error = _error_member(answer.json_or_none()) or {}
+    return answer.status == 408 and error.get("type") == "timeout_error"
+
+
 
 def refusal(answer: Answer, *, provider: str, redact: Redact) -> MediaError | None:
     """Return the error that only Poe's words tell, or None. An unknown bot is `ModelRetiredError` without suggestions."""
