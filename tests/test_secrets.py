@@ -126,6 +126,36 @@ def test_a_base_url_with_a_key_in_it_is_refused(url: str) -> None:
     assert "canary" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://x:abc/v1", "https://x:99999/v1", "https://x:0", "https://x: 80/", "http://[", "https://[v1.a]/", "https://",
+        "https:///v1", "https://a b/v1", "https://ex\x00ample.com", "https://ex\u200bample.com", "https://\u2100.com/v1",
+        "https://\u2603.com", "https://a..b/", "https://999.1.1.1/", f"https://{'a' * 300}.com", "https://x/\ud800", "x",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    """Further down it would pass for a lost answer, and a create that never left for one that may be billed."""
+    with pytest.raises(ConfigurationError, match="is not an address"):
+        Vendor(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.test", "https://a_b:8443/v1/", "https://m\u00fcnchen.test", "https://[::1]:80/x"]
+)
+def test_a_base_url_that_is_one(url: str) -> None:
+    """Whatever can be asked."""
+    assert Vendor(base_url=url).base_url == url.rstrip("/")
+
+
+def test_a_malformed_base_url_keeps_its_password() -> None:
+    """The refusal shows none of it."""
+    with pytest.raises(ConfigurationError, match="a malformed URL") as refused:
+        Vendor(base_url="https://me:canary@[/v1")
+    assert "canary" not in str(refused.value)
+
+
 def test_settings_are_shown_without_users_of_addresses() -> None:
     """Nor is any key shown."""
     shown = repr(Settings.from_env({"POE_API_URL": "https://me:canary@a.test/v1", "POE_API_KEY": KEY}))

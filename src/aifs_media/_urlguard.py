@@ -225,6 +225,18 @@ def _unsafe(subject: str, reason: str, *, trust: bool = False) -> UnsafeURLError
     return UnsafeURLError(f"{subject} must not be fetched: it {reason}.", hint=hint)
 
 
+def is_address(url: str) -> bool:
+    """Say whether a server can be asked at a configured URL. Asking at one that cannot be read looks like an answer that was lost."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _normal_host(parts.netloc, host)
+        # Unlike browsers, an HTTP client maps no letter of a name to a usual one.
+        return url.isprintable() and parts.port != 0 and (host.isascii() or bool(idna.encode(host)))
+    except ValueError:
+        return False
+
+
 def _normal_host(netloc: str, hostname: str) -> str:
     """Return the host in lower case, ASCII and without brackets or trailing dot; numbers in any form as the address they mean.
 

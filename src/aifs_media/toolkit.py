@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from aifs_media._files import FileClient
 from aifs_media._http import CREATES_IN_FLIGHT, READ_TIMEOUT, Answer, HttpClient, status_error
 from aifs_media._secrets import Secret, redact, without_query
-from aifs_media._urlguard import URLGuard
+from aifs_media._urlguard import URLGuard, is_address
 from aifs_media.errors import (
     ConfigurationError,
     ContentRejectedError,
@@ -109,7 +109,8 @@ class HttpProvider:
             strict hosts are asked for; this list never decides where the key goes.
         data_uri_limit: bytes up to which an input file goes inside the request, as a data URI.
         reads_urls: whether the provider fetches input files from URLs.
-        refusal_statuses: statuses of a create, besides 4xx, after which the vendor documents that nothing was accepted.
+        refusal_statuses: statuses of a create, besides 4xx, after which the vendor documents that nothing was accepted;
+            408 counts as documented only where it is listed.
 
     `NAME_BASE_URL` and `NAME_DELIVERY_HOSTS` in the environment override the two addresses.
     """
@@ -141,6 +142,12 @@ class HttpProvider:
         self._key = Secret(api_key)
         self.base_url = (base_url or self.base_url).rstrip("/")
         self.delivery_hosts = tuple(delivery_hosts) or self.delivery_hosts
+        if self.base_url and not is_address(self.base_url):
+            raise ConfigurationError(
+                f"The base URL {without_query(self.base_url)!r} of {self.name!r} is not an address.",
+                hint="Write https://, a host, a port of up to 65535 if it needs one, and a path.",
+                provider=self.name,
+            )
         if self.base_url != without_query(self.base_url):
             raise ConfigurationError(
                 f"The base URL {without_query(self.base_url)!r} of {self.name!r} has a user, a query or a fragment.",
@@ -263,8 +270,7 @@ class HttpProvider:
         client = self._client()
         if costs if costs is not None else method == "POST":
             answer = await client.create(path, json=json, content=content, headers=headers, timeout=timeout)
-            # A redirect of a create is not followed, and says as little about its fate as a 5xx does.
-            accepted = (answer.status >= 500 and answer.status not in self.refusal_statuses) or answer.status < 400
+            accepted = self.may_be_accepted(answer)
         else:
             if json is not None:
                 content = jsonlib.dumps(json).encode()
@@ -274,6 +280,14 @@ class HttpProvider:
         if answer.status >= 300:
             raise self.error(answer, maybe_billed=accepted)
         return answer
+
+    def may_be_accepted(self, answer: Answer) -> bool:
+        """Say whether a create that was answered with status 300 and more may have been accepted. Override for a vendor's words.
+
+        A redirect is not followed, and a 408 may come from a proxy that no longer waited: both say as little as a 5xx does.
+        """
+        status = answer.status
+        return (status < 400 or status == 408 or status >= 500) and status not in self.refusal_statuses
 
     async def send_form(self, url: str, form: Form) -> None:
         """POST a form without the key to an address that the vendor named; it is judged as an output's address is.

@@ -257,8 +257,8 @@ NEVER_TELL = (
     Mutant(
         "a generation's failure is told without the key",
         "providers/_replicate_states.py",
-        'return "" if value is None else redact(str(value))',
-        'return "" if value is None else str(value)',
+        "return redact(shown(value))[",
+        "return shown(value)[",
         (f"{LIFETIMES}::test_a_vendor_that_repeats_the_key_is_not_repeated",),
     ),
     Mutant(

@@ -17,7 +17,7 @@ from aifs_media.errors import (
     UnexpectedResponseError,
 )
 from aifs_media.providers import _fal_answers as answers
-from aifs_media.providers._fal_requests import create_headers, create_path, with_names_of_its_client
+from aifs_media.providers._fal_requests import create_headers, create_path, halves_to_hide, with_names_of_its_client
 from aifs_media.records import Failed, InlineFile, MediaRequest, Pending, RemoteFile, Succeeded
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "fal"
@@ -240,15 +240,15 @@ def test_media_beat_an_error_beside_them() -> None:
         (answer({"detail": [{"msg": "x", "type": "generation_timeout"}]}, 504), DONE, "generation_failed", "no", True),
         (answer({"detail": [{"msg": "x", "type": "t"}]}, 422, {"x-fal-retryable": "true"}), DONE, "generation_failed", "unknown", True),
         (answer({"detail": [{"msg": "x", "type": "t"}]}, 422, {"x-fal-needs-retry": "1"}), DONE, "generation_failed", "unknown", True),
-        (answer({"error": {"message": '{"error": "quota"}', "code": 429}}, 429), DONE, "generation_failed", "unknown", True),
         (answer("no such thing", 422, OURS), DONE, "generation_failed", "unknown", False),
         (answer({"message": "no"}, 400), DONE, "generation_failed", "unknown", False),
         (answer({"detail": "Internal Server Error"}, 500, OURS), DONE, "generation_failed", "no", True),
-        (answer({"detail": [{"msg": "no such image", "type": "file_download_error"}]}, 404), DONE, "generation_failed", "unknown", False),
         # The status says that it failed, so an unreadable result does not make it worth another question.
         (answer("<html>", 502), BROKEN, "generation_failed", "unknown", True),
         (answer({"detail": "Not Found"}, 404), BROKEN, "generation_failed", "unknown", False),
         (answer({}, 200), BROKEN, "generation_failed", "unknown", False),
+        (answer({"error": {"message": '{"error": "quota"}', "code": 429}}, 429), BROKEN, "generation_failed", "unknown", True),
+        (answer({"detail": "x", "error_type": {"odd": 1}}, 503, OURS), DONE, "generation_failed", "no", True),
         # An error inside a 200.
         (answer({"error": {"message": "no", "code": 500}}, 200), DONE, "generation_failed", "unknown", False),
         (answer({"detail": [{"msg": "x", "type": "content_policy_violation"}]}, 200), DONE, "content_rejected", "unknown", False),
@@ -287,11 +287,58 @@ def test_the_words_of_a_failure() -> None:
         answer("Method Not Allowed", 405),
         answer("", 302),
         answer({"detail": []}, 302),
+        # In whatever form: the question may be refused for the account, the key or the rate.
+        answer({"detail": "Too many requests", "error_type": "rate_limited"}, 429),
+        answer({"detail": "x"}, 429, {"x-fal-error-type": "rate_limited"}),
+        answer({"error": {"message": '{"error": "quota"}', "code": 429}}, 429),
+        answer({"error": {"message": "timeout", "code": 408}}, 408),
+        answer({"detail": "Cannot access", "error_type": "unauthorized"}, 401),
+        answer({"detail": "User is locked. Reason: Exhausted balance.", "error_type": "forbidden"}, 403),
+        answer({"detail": [{"msg": "no such image", "type": "file_download_error"}]}, 404),
     ],
 )
 def test_what_is_not_about_the_job(result: Answer) -> None:
     """It could not be asked: the paid output is not given up."""
     assert ended(result) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "document", "doubtful"),
+    [
+        (answer({"detail": "x", "error_type": "runner_disconnected"}, 503), DONE, True),
+        (answer({"detail": "x", "error_type": "runner_disconnected"}, 503), BROKEN, False),
+        (answer({"detail": [{"msg": "x", "type": "t"}]}, 422), DONE, False),
+        (answer({"images": [IMAGE]}), DONE, False),
+    ],
+)
+def test_what_is_asked_for_twice(result: Answer, document: dict[str, Any], *, doubtful: bool) -> None:
+    """A 5xx tells of a job that failed, and of a service that is out of order; only the status can tell which."""
+    assert answers.is_doubtful(result, document) is doubtful
+
+
+def test_an_odd_member_does_not_cost_the_output() -> None:
+    """Neither a link that is none beside a good one, nor a seed that nobody can write down."""
+    odd = {
+        "images": [{"url": "http://["}, {**IMAGE, "content_type": "\ud800"}, {"url": "data:\ud800,x"}],
+        "seed": 10**400,
+    }
+    state = ended(answer(odd))
+    assert isinstance(state, Succeeded)
+    assert state.outputs == (RemoteFile(url=str(IMAGE["url"])),)
+    assert state.seed is None
+    accepted = answers.accepted(
+        answer({**REF, "request_id": "\ud800", "queue_position": float("nan"), "status_url": "https://a/s"})
+    )
+    assert isinstance(accepted.ref, dict)
+    assert (accepted.ref["id"], accepted.ref["status_url"], accepted.queue_position) == (None, "https://a/s", None)
+
+
+def test_the_halves_of_a_key() -> None:
+    """The secret is hidden whatever its length, the id where it can be told from a word."""
+    assert halves_to_hide("0f1e2d3c-0000-4000:secret") == ("secret", "0f1e2d3c-0000-4000")
+    assert halves_to_hide("short:se:cret") == ("se:cret",)
+    assert halves_to_hide("only-one-half-of-it") == ("only-one-half-of-it",)
+    assert halves_to_hide("") == ()
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,7 @@ from aifs_media.protocols import (
     WebhookVerifier,
     role,
 )
+from aifs_media.providers import fal as module
 from aifs_media.providers.fal import FalProvider
 from aifs_media.records import Failed, InlineFile, MediaRequest, Pending, RemoteFile, Succeeded
 from aifs_media.testing.emulator import Emulator
@@ -319,6 +321,7 @@ async def test_redirects_are_not_followed(emulator: Emulator, fal: FalProvider) 
         ({"status": 403}, PaymentRequiredError, False, False),
         ({"status": 403, "body": {"detail": "User is locked. Reason: Admin lock."}}, AuthenticationError, False, False),
         ({"status": 404}, ModelRetiredError, False, False),
+        ({"status": 408}, ProviderUnavailableError, True, False),
         ({"status": 422}, RequestRejectedError, False, False),
         ({"status": 429, "headers": {"retry-after": "7"}}, RateLimitedError, False, True),
         ({"status": 500}, ProviderUnavailableError, True, False),
@@ -376,7 +379,9 @@ async def test_a_locked_account_still_fetches_what_it_paid_for(emulator: Emulato
         ("fal.status", 503, ProviderUnavailableError, True),
         ("fal.result", 401, AuthenticationError, False),
         ("fal.result", 403, PaymentRequiredError, False),
-        ("fal.result", 404, JobNotFoundError, False),
+        ("fal.result", 404, UnexpectedResponseError, True),
+        ("fal.result", 500, ProviderUnavailableError, True),
+        ("fal.result", 503, ProviderUnavailableError, True),
         ("fal.result", 429, RateLimitedError, True),
         ("fal.result", 502, ProviderUnavailableError, True),
     ],
@@ -392,6 +397,65 @@ async def test_a_poll_that_could_not_ask(
     assert isinstance(failed.value, MediaError)
     assert failed.value.retryable is retryable
     assert isinstance(await fal.poll(job.ref), Succeeded)
+
+
+@pytest.mark.parametrize("status", [500, 501, 503, 504])
+async def test_a_result_that_is_broken_twice_is_the_end(emulator: Emulator, fal: FalProvider, status: int) -> None:
+    """So fal tells of a job that failed, and whoever asks again hears the same; 5xx are free."""
+    job = await submit(fal)
+    body = {"detail": "x", "error_type": "runner_server_error"}
+    emulator.fault("fal.result", "status", status=status, body=body, times=3)
+    with pytest.raises(ProviderUnavailableError) as doubted:
+        await fal.poll(job.ref)
+    assert doubted.value.retryable
+    for _ in range(2):
+        state = await fal.poll(job.ref)
+        assert isinstance(state, Failed)
+        assert (state.reason == "generation_failed", state.billed) == (True, "no")
+
+
+async def test_a_result_that_is_broken_now_and_then(emulator: Emulator, fal: FalProvider) -> None:
+    """Twice in a row: an answer in between begins anew."""
+    job = await submit(fal)
+    body = {"detail": "x", "error_type": "runner_server_error"}
+    for _ in range(3):
+        emulator.fault("fal.result", "status", status=500, body=body)
+        with pytest.raises(ProviderUnavailableError):
+            await fal.poll(job.ref)
+        emulator.fault("fal.result", "status", status=400, body={"detail": "Request is still in progress"})
+        assert isinstance(await fal.poll(job.ref), Pending)
+    assert isinstance(await fal.poll(job.ref), Succeeded)
+
+
+async def test_only_so_many_broken_results_are_remembered(
+    emulator: Emulator, fal: FalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that makes many jobs does not grow."""
+    monkeypatch.setattr(module, "REMEMBERED_RESULTS", 2)
+    for _ in range(4):
+        job = await submit(fal)
+        emulator.fault("fal.result", "status", status=500, body={"detail": "x", "error_type": "runner_server_error"})
+        with pytest.raises(ProviderUnavailableError):
+            await fal.poll(job.ref)
+    assert len(fal._broken_results) == 2
+
+
+async def test_no_half_of_the_key_is_told(emulator: Emulator, fal: FalProvider) -> None:
+    """Neither in a message nor in the id of a request, whether fal refuses, answers nonsense or says that a job failed."""
+    key_id, _, secret = emulator.settings()["FAL_KEY"].partition(":")
+    body: dict[str, object] = {"detail": f"key {secret} of {key_id}", "error_type": "runner_server_error"}
+    told: list[str] = []
+    for route, status in (("fal.create", 422), ("fal.create", 200), ("fal.status", 200), ("fal.result", 502)):
+        job = await submit(fal)
+        emulator.fault(route, "status", status=status, body=body, headers={"x-fal-request-id": f"{secret}/{key_id}"})  # type: ignore[arg-type]
+        with pytest.raises(MediaError) as refused:
+            await (submit(fal) if route == "fal.create" else fal.poll(job.ref))
+        told += [str(refused.value), refused.value.request_id, repr(pickle.dumps(refused.value))]
+        assert refused.value.request_id == "***/***"
+    job = await submit(fal)
+    emulator.fault("fal.result", "status", status=422, body=body)
+    told.append((await fal.poll(job.ref)).model_dump_json())
+    assert not [text for text in told if secret in text or key_id in text]
 
 
 async def test_a_model_that_there_is_not(fal: FalProvider) -> None:

@@ -299,6 +299,9 @@ def test_the_keys_address_must_be_safe() -> None:
     """Whoever could change the keys on their way could sign everything."""
     with pytest.raises(ConfigurationError):
         FalWebhooks(keys_url="http://rest.fal.ai/.well-known/jwks.json")
+    for malformed in ("http://[", "https://x:abc/keys", "https://ex\x00ample.com", ""):
+        with pytest.raises(ConfigurationError, match="not an address"):
+            FalWebhooks(keys_url=malformed)
 
 
 @pytest.mark.anyio

@@ -27,7 +27,6 @@ from aifs_media.providers._openai_answers import (
     hold_seconds,
     images_state,
     listed_models,
-    may_be_accepted,
 )
 from aifs_media.providers.openai import OpenAIProvider
 from aifs_media.providers.openai_compatible import OpenAICompatibleProvider
@@ -59,7 +58,8 @@ def state(body: object, vendor: Vendor = VENDOR, rates: Rates | None = None) -> 
 
 
 def error(found: Answer) -> MediaError:
-    return OpenAIProvider(api_key=KEY).error(found, maybe_billed=may_be_accepted(found.status))
+    provider = OpenAIProvider(api_key=KEY)
+    return provider.error(found, maybe_billed=provider.may_be_accepted(found))
 
 
 def refused(status: int, **members: object) -> MediaError:
@@ -115,6 +115,8 @@ def test_documented_answer() -> None:
         ),
         ({"input_tokens": 10, "output_tokens": 100}, None, None),
         ({"input_tokens": "10", "output_tokens": 100}, RATES, None),
+        ({"input_tokens": 10**400, "output_tokens": 100}, RATES, None),
+        ({"input_tokens": float("inf"), "output_tokens": float("nan")}, RATES, None),
         ({}, RATES, None),
         (None, RATES, None),
     ],
@@ -270,11 +272,25 @@ def test_recorded_limit_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["http://[", "http://x:abc/", "https://\u2100.com/x", "data:image/png;base64,\ud800", "\ud800", 7, None, {}]
+)
+@pytest.mark.parametrize("vendor", [VENDOR, HTTP])
+def test_an_odd_url_does_not_cost_the_picture_beside_it(url: object, vendor: Vendor) -> None:
+    """In the same member, or in one of its own."""
+    for data in ([{"url": url, "b64_json": "iVBORw=="}], [{"url": url}, {"b64_json": "iVBORw=="}]):
+        ended = state({"created": 1, "data": data, "output_format": "png"}, vendor)
+        assert isinstance(ended, Succeeded)
+        assert ended.outputs == (InlineFile(data=b"\x89PNG", media_type="image/png"),)
+
+
+@pytest.mark.parametrize(
     ("headers", "wait", "retryable"),
     [
         ({"retry_after": "20"}, 20.0, True),
         ({"retry_after_ms": "1500", "retry_after": "20"}, 1.5, True),
         ({"retry_after_ms": "soon", "retry_after": "20"}, 20.0, True),
+        ({"retry_after_ms": "9" * 400, "retry_after": "20"}, 20.0, True),
+        ({"retry_after_ms": "\u0663", "retry_after": "20"}, 20.0, True),
         ({}, None, True),
         ({"x_should_retry": "false"}, None, False),
         ({"x_should_retry": "true"}, None, True),

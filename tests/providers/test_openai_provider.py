@@ -219,6 +219,16 @@ async def test_account(emulator: Emulator) -> None:
     assert given == {"authorization": "Bearer k", "openai-organization": "org-2", "openai-project": "proj_2"}
 
 
+@pytest.mark.parametrize("name", ["OPENAI_ORGANIZATION", "OPENAI_PROJECT"])
+@pytest.mark.parametrize("value", ["org\n1", "\u043erg-1", "org 1", "org-1\x00"])
+async def test_an_account_that_cannot_be_sent(name: str, value: str) -> None:
+    """Refused when the provider is built: a create with it would pass for one that may be billed."""
+    with pytest.raises(ConfigurationError, match=name):
+        OpenAIProvider.from_settings({name: value})
+    with pytest.raises(ConfigurationError, match=name):
+        OpenAIProvider(**{name.removeprefix("OPENAI_").lower(): value})
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 

@@ -370,3 +370,47 @@ def test_the_key_never_shows() -> None:
     """Neither the provider nor its secret shows the key."""
     assert KEY not in repr(PoeProvider(api_key=KEY))
     assert KEY not in repr(Secret(KEY))
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 10**400, True, "5", [], {"a": 1}])
+def test_odd_members_do_not_cost_a_video(odd: object) -> None:
+    """Its id is readable, so that it can be asked for."""
+    for members in ({"status": "queued", "progress": odd}, {"status": odd}):
+        running = video({"id": "v1", **members})
+        assert isinstance(running, Pending)
+        assert running.ref == "v1"
+    done = video({"id": "v1", "status": "completed", "expires_at": odd})
+    assert isinstance(done, Succeeded)
+    (output,) = done.outputs
+    assert isinstance(output, RemoteFile)
+    assert output.expires_at is None
+
+
+@pytest.mark.parametrize("code", [{"b": 2}, ["x"], None, 5, "model_not_found"])
+def test_a_code_of_any_form(code: object) -> None:
+    """A refusal stays one."""
+    assert isinstance(error(400, code=code), ModelRetiredError if code == "model_not_found" else RequestRejectedError)
+
+
+def test_only_poes_own_408_says_that_nothing_began() -> None:
+    """Documented as a model that did not start; a proxy's says nothing."""
+    provider = PoeProvider(api_key=KEY)
+    assert not provider.may_be_accepted(answer({"error": {"message": "x", "type": "timeout_error"}}, 408))
+    for body in (
+        b"<html>",
+        {"error": "timeout"},
+        {"error": {"type": "other"}},
+        {"error": {"type": ["timeout_error"]}},
+        {},
+    ):
+        assert provider.may_be_accepted(answer(body, 408))
+    assert not provider.may_be_accepted(answer({}, 529))
+    assert provider.may_be_accepted(answer({"error": {"message": "x", "type": "timeout_error"}}, 500))
+
+
+def test_parts_in_parts_without_end() -> None:
+    """They hold nothing, and break nothing."""
+    content: object = "https://a.example/b"
+    for _ in range(150):
+        content = [{"text": content}]
+    assert isinstance(state(completion(content)), Failed)

@@ -343,3 +343,13 @@ def test_calls_side_by_side_cannot_be_told_apart() -> None:
     calls.begin("veo-3.1", "d")
     calls.end("veo-3.1", "d")
     assert [calls.told_apart(key) for key in "abcd"] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 10**400, True, "5", None, {}])
+def test_odd_numbers_are_not_known(odd: object) -> None:
+    """Neither a cost, nor a balance, nor how many outputs a bot makes."""
+    entry = {"bot_name": "veo-3.1", "creation_time": STARTED.timestamp() + 1, "cost_points": odd}
+    assert cost_from_history({"has_more": False, "data": [entry]}, bot="veo-3.1", since=STARTED) is None  # type: ignore[dict-item]
+    assert balance({"current_point_balance": odd}) is None  # type: ignore[dict-item]
+    bot = {"id": "b", "parameters": [{"name": "num_images", "schema": {"maximum": odd}}]}
+    assert capability(bot, kind="image", as_of="2026-11-22").maximum_outputs == 1  # type: ignore[arg-type]

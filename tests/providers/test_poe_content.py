@@ -139,7 +139,24 @@ def test_signed_link_says_when_it_ends() -> None:
     (output,) = find_media(f"![p]({url})\n\n{url}", prompt="p")
     assert isinstance(output, RemoteFile)
     assert output.expires_at == datetime(2026, 3, 27, 3, 16, 43, tzinfo=UTC)
-    assert find_media(f"{VIDEO}?se=never", prompt="p") == (RemoteFile(url=f"{VIDEO}?se=never"),)
+    for end in ("never", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00%2B23:59", "99999999999-01-01"):
+        assert find_media(f"{VIDEO}?se={end}", prompt="p") == (RemoteFile(url=f"{VIDEO}?se={end}"),)
+
+
+@pytest.mark.parametrize("odd", ["https://\u2100x.com/a", "https://x:abc/a", "https://x.example/\ud800"])
+def test_a_link_that_is_none_does_not_cost_the_one_beside_it(odd: str) -> None:
+    """In markdown and in JSON."""
+    good = RemoteFile(url=VIDEO)
+    assert find_media(f"![a]({odd})\n\n![b]({VIDEO})\n\n{VIDEO}", prompt="p") == (good,)
+    assert find_media(json.dumps([{"url": odd}, {"url": VIDEO}]), prompt="p") == (good,)
+    assert find_media(odd, prompt="p") == ()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" + "9" * 5000 + "]"])
+def test_json_that_cannot_be_read(text: str) -> None:
+    """Then it is text."""
+    assert find_media(text, prompt="p") == ()
+    assert find_media(f"{text}\n{VIDEO}", prompt="p") == (RemoteFile(url=VIDEO),)
 
 
 url_parts = st.text(alphabet="abcxyz019-._~/?=&%#", min_size=1, max_size=20)

@@ -198,6 +198,8 @@ async def test_failed_generation(emulator: Emulator, poe: PoeProvider) -> None:
         ({"kind": "status", "status": 401}, AuthenticationError, False),
         ({"kind": "status", "status": 402}, PaymentRequiredError, False),
         ({"kind": "status", "status": 408}, ProviderUnavailableError, False),
+        ({"kind": "status", "status": 408, "body": "<html>Request Timeout</html>"}, ProviderUnavailableError, True),
+        ({"kind": "status", "status": 408, "body": {"error": "timeout"}}, ProviderUnavailableError, True),
         ({"kind": "status", "status": 413}, RequestRejectedError, False),
         ({"kind": "status", "status": 429}, RateLimitedError, False),
         ({"kind": "status", "status": 503}, ProviderUnavailableError, False),

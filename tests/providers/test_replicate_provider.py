@@ -253,9 +253,9 @@ async def test_a_create_without_a_usable_answer_may_be_billed(
     assert len(emulator.books().requested("replicate.create")) == 1
 
 
-@pytest.mark.parametrize(("status", "billed"), [(500, True), (502, True), (503, False), (429, False)])
+@pytest.mark.parametrize(("status", "billed"), [(408, True), (500, True), (502, True), (503, False), (429, False)])
 async def test_refused_creates(emulator: Emulator, replicate: ReplicateProvider, status: int, billed: bool) -> None:  # noqa: FBT001 - one table
-    """A 5xx leaves it open whether the create was accepted; 429 and 503 say that it was not."""
+    """A 5xx, and a proxy's 408, leave it open whether the create was accepted; 429 and 503 say that it was not."""
     emulator.fault("replicate.create", "status", status=status)
     with pytest.raises((ProviderUnavailableError, RateLimitedError)) as caught:
         await submit(replicate)
@@ -300,10 +300,62 @@ async def test_find_follows_no_foreign_page(emulator: Emulator, replicate: Repli
 
 async def test_find_gives_up_loudly(emulator: Emulator, replicate: ReplicateProvider) -> None:
     """A list that does not end was not looked through."""
-    page = {"next": f"{emulator.replicate_url}/predictions?cursor=x", "previous": None, "results": []}
-    emulator.fault("replicate.list", "status", status=200, body=page, times=module.PAGES_LIMIT)
+    for number in range(module.PAGES_LIMIT):
+        page = {"next": f"{emulator.replicate_url}/predictions?cursor={number}", "previous": None, "results": []}
+        emulator.fault("replicate.list", "status", status=200, body=page)
     with pytest.raises(UnexpectedResponseError, match="more than 50 pages"):
         await replicate.find(await wish(replicate, seed=1), since=_minutes(-5), until=_minutes(5))
+
+
+async def test_find_notices_a_list_in_a_circle(emulator: Emulator, replicate: ReplicateProvider) -> None:
+    """A page that was read already says nothing of those that were not."""
+    for cursor in ("a", "b", "a"):
+        page = {"next": f"{emulator.replicate_url}/predictions?cursor={cursor}", "previous": None, "results": []}
+        emulator.fault("replicate.list", "status", status=200, body=page)
+    with pytest.raises(UnexpectedResponseError, match="read already"):
+        await replicate.find(await wish(replicate, seed=1), since=_minutes(-5), until=_minutes(5))
+    assert len(emulator.books().requested("replicate.list")) == 3
+
+
+async def test_find_names_each_prediction_once(emulator: Emulator, replicate: ReplicateProvider) -> None:
+    """A newer one moves it to the next page while the first is read; taken for two, one would be cancelled."""
+    request = await wish(replicate, seed=11)
+    await replicate.submit(request, submit_key="k")
+    (listed,) = (await _list(replicate))["results"]
+    page = {"next": f"{emulator.replicate_url}/predictions", "previous": None, "results": [listed, listed]}
+    emulator.fault("replicate.list", "status", status=200, body=page)
+    (found,) = await replicate.find(request, since=_minutes(-5), until=_minutes(5))
+    assert found.ref == listed["id"]
+    assert len(emulator.books().requested("replicate.list")) == 3
+
+
+async def test_find_knows_internal_names(emulator: Emulator, replicate: ReplicateProvider) -> None:
+    """As some recorded predictions call their model."""
+    request = await wish(replicate, seed=11)
+    await replicate.submit(request, submit_key="k")
+    page = await _list(replicate)
+    page["results"][0]["model"] = "replicate-internal/flux-schnell-fp8"
+    emulator.fault("replicate.list", "status", status=200, body=page)
+    assert len(await replicate.find(request, since=_minutes(-5), until=_minutes(5))) == 1
+
+
+@pytest.mark.parametrize("theirs", [{"seed": 12}, {"seed": 11, "prompt": "a dog"}])
+async def test_a_create_answered_with_anothers_prediction(
+    emulator: Emulator, replicate: ReplicateProvider, theirs: dict[str, Any]
+) -> None:
+    """Its picture is not taken for ours; ours is in the list."""
+    request = await wish(replicate, seed=11)
+    other = request.model_copy(update={"inputs": {**request.inputs, **theirs}})
+    await replicate.submit(other, submit_key="k")
+    mixed_up = (await _list(replicate))["results"][0]
+    emulator.fault("replicate.create", "status", status=201, body=mixed_up)
+    with pytest.raises(UnexpectedResponseError, match="another prompt or seed") as refused:
+        await replicate.submit(request, submit_key="k")
+    assert (refused.value.maybe_billed, refused.value.retryable) == (True, False)
+
+
+async def _list(replicate: ReplicateProvider) -> Any:
+    return await replicate.call("GET", "/predictions")
 
 
 async def test_find_with_no_list(emulator: Emulator, replicate: ReplicateProvider) -> None:
@@ -496,6 +548,9 @@ def test_every_recorded_error() -> None:
         ({}, {"detail": "Request was throttled.", "retry_after": float("inf")}, None),
         ({}, {"detail": "Request was throttled.", "retry_after": -3}, None),
         ({}, {"detail": f"Request was throttled. Your rate limit resets in ~{'9' * 400}s."}, None),
+        ({}, {"detail": "Request was throttled.", "retry_after": -5}, None),
+        ({}, {"detail": "Request was throttled.", "retry_after": True}, None),
+        ({}, {"detail": f"Your rate limit resets in ~{'9' * 400}s.", "retry_after": 3}, 3),
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], body: object, wait: float | None) -> None:

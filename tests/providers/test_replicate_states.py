@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from aifs_media._http import Answer
 from aifs_media.errors import UnexpectedResponseError
-from aifs_media.providers._replicate_states import files_in, moment, page_of, prediction_of, progress, state_of
+from aifs_media.providers._reading import moment
+from aifs_media.providers._replicate_states import files_in, page_of, prediction_of, progress, state_of
 from aifs_media.records import Failed, InlineFile, Pending, Price, RemoteFile, Succeeded
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "replicate"
@@ -291,6 +292,44 @@ def test_duplicate_key_is_read() -> None:
 
 def test_a_page_that_is_none() -> None:
     """Without a list nobody can say that a job is not in it."""
-    with pytest.raises(UnexpectedResponseError):
-        page_of(answer({"detail": "odd"}))
-    assert page_of(answer({"next": None, "results": [prediction(), {"no": "id"}]})) == ([prediction()], None)
+    whole = {"next": None, "previous": None, "results": [prediction()]}
+    assert page_of(answer(whole)) == ([prediction()], None)
+    assert page_of(answer({**whole, "next": "https://x/y"})) == ([prediction()], "https://x/y")
+    for odd in (
+        {"detail": "odd"},
+        [],
+        {**whole, "results": None},
+        {"results": [prediction()]},
+        {**whole, "next": {"url": "https://x/y"}},
+        {**whole, "next": 0},
+        {**whole, "next": False},
+        *(
+            {**whole, "results": [prediction(), one]}
+            for one in ({"no": "id"}, {"id": 5}, {"id": ""}, {"id": None}, "x", None)
+        ),
+    ):
+        with pytest.raises(UnexpectedResponseError) as unclear:
+            page_of(answer(odd))
+        assert unclear.value.retryable
+
+
+@pytest.mark.parametrize("seconds", [-1.5, True, float("nan"), float("inf"), 10**400, "3", None, [1]])
+def test_gpu_seconds_that_cannot_be(seconds: object) -> None:
+    """The cost is not known then, and the output is kept."""
+    state = state_of(
+        prediction(status="succeeded", output=[LINK], metrics={"predict_time": seconds}), now=NOW, price=GPU
+    )
+    assert isinstance(state, Succeeded)
+    assert state.cost is None
+
+
+def test_an_odd_member_does_not_cost_the_output() -> None:
+    """Neither a seed, nor a time, nor a link that is none beside a good one, nor an endless nesting."""
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    odd = {"input": {"seed": 10**400}, "completed_at": "9999-12-31T23:59:59-23:59", "logs": 5, "error": deep}
+    state = state_of(prediction(status="succeeded", output=["http://[", LINK, deep, "data:\ud800,x"], **odd), now=NOW)
+    assert isinstance(state, Succeeded)
+    assert state.outputs == (RemoteFile(url=LINK, expires_at=NOW + timedelta(hours=1)),)
+    assert state.seed is None

@@ -68,6 +68,19 @@ def test_an_unknown_status_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     assert "DREAMING at https://a.test/'" in caplog.text
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), 10**400, -1, True, "5", None, [], {}])
+def test_odd_members_do_not_cost_the_task(odd: Any) -> None:
+    """Its id is readable, so that it can be asked for; what it is to cost is not known then."""
+    for task in ({"id": ID, "estimatedCost": {"credits": odd}}, {"id": ID, "status": odd}, {"id": ID, "progress": odd}):
+        found = state(task, estimate=answers.estimated_cost(task))
+        assert isinstance(found, Pending)
+        assert found.ref == ID
+    ended = state({"id": ID, "status": "SUCCEEDED", "output": ["http://[", "https://a/b"], "cost": {"credits": odd}})
+    assert isinstance(ended, Succeeded)
+    assert [file.url for file in ended.outputs if isinstance(file, RemoteFile)] == ["https://a/b"]
+    assert ended.cost is None
+
+
 def test_success() -> None:
     """The link works for a day at least, and the credits are dollars."""
     found = state(body("task-succeeded"), emulated=True)

@@ -235,7 +235,7 @@ async def test_a_200_that_is_no_task_may_be_billed(emulator: Emulator, runway: R
     assert (caught.value.maybe_billed, caught.value.retryable) == (True, False)
 
 
-@pytest.mark.parametrize(("status", "billed"), [(500, True), (504, True), (502, False), (503, False)])
+@pytest.mark.parametrize(("status", "billed"), [(408, True), (500, True), (504, True), (502, False), (503, False)])
 async def test_creates_and_server_errors(emulator: Emulator, runway: RunwayProvider, status: int, billed: bool) -> None:  # noqa: FBT001 - one table
     """Load that is shed was not accepted; of the others nobody knows."""
     emulator.fault("runway.create", "status", status=status)

@@ -98,6 +98,26 @@ def test_a_reason_nobody_has_heard_of_keeps_the_picture() -> None:
     assert "HIBERNATED" in made.warnings[0]
 
 
+@pytest.mark.parametrize("seed", ["9" * 5000, "\u0663", "-5", "x", "", "1e3"])
+def test_an_odd_seed_does_not_cost_the_picture(seed: str) -> None:
+    """It is not known then, in either form."""
+    encoded = base64.b64encode(PICTURE).decode()
+    for made in (
+        ended(PICTURE, content_type="image/png", seed=seed),
+        ended({"image": encoded, "finish_reason": "SUCCESS", "seed": seed}),
+        ended({"image": encoded, "finish_reason": "SUCCESS", "seed": [seed]}),
+    ):
+        assert isinstance(made, Succeeded)
+        assert (len(made.outputs), made.seed) == (1, None)
+
+
+def test_a_picture_in_other_letters_is_none() -> None:
+    """What is not base64 is an answer without sense."""
+    with pytest.raises(UnexpectedResponseError) as refused:
+        ended({"image": "\u00e9" + base64.b64encode(PICTURE).decode(), "finish_reason": "SUCCESS"})
+    assert refused.value.maybe_billed
+
+
 def test_headers_that_are_missing() -> None:
     """Neither reason nor seed are needed; a seed that is no number is none."""
     assert ended(PICTURE, content_type="image/webp") == ended(PICTURE, content_type="image/webp", seed="soon")

@@ -247,12 +247,19 @@ async def test_a_create_is_held_as_long_as_its_caller_waits(
 
 @pytest.mark.parametrize(
     ("status", "body", "billed"),
-    [(301, "", True), (502, "<html>Bad gateway</html>", True), (503, "", True), (405, "", False), (418, "", False)],
+    [
+        (301, "", True),
+        (408, "<html>", True),
+        (502, "<html>Bad gateway</html>", True),
+        (503, "", True),
+        (405, "", False),
+        (418, "", False),
+    ],
 )
 async def test_who_may_be_billed(
     emulator: Emulator, stability: StabilityProvider, status: int, body: str, *, billed: bool
 ) -> None:
-    """4xx is a refusal. Nothing else is documented as one, 503 included."""
+    """4xx is a refusal, but for a proxy's 408. Nothing else is documented as one, 503 included."""
     emulator.fault("stability.generate", "status", status=status, body=body)
     with pytest.raises(MediaError) as refused:
         await stability.submit(wish(), submit_key="k")

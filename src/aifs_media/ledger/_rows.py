@@ -11,12 +11,17 @@ from aifs_media._handles import ref_key
 from aifs_media.errors import LedgerError, StaleJobError
 from aifs_media.records import Job, RemoteFile
 
-LATEST = datetime.max.replace(tzinfo=UTC)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def utc(moment: datetime) -> datetime:
-    """Return the moment in UTC; one without a time zone is in UTC already."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """Return the moment in UTC; one without a time zone is in UTC already. Near the ends of the calendar UTC may be beyond them."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return EARLIEST if moment.year == EARLIEST.year else LATEST
 
 
 def outputs_expire_at(job: Job) -> datetime | None:

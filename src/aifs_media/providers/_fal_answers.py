@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aifs_media._data_uris import inline_file
 from aifs_media.errors import RequestRejectedError
+from aifs_media.providers._reading import link, shown, text, whole
 from aifs_media.toolkit import (
     ContentRejectedError,
     Failed,
@@ -42,7 +43,7 @@ _MODERATED = "content_policy_violation"
 _STARTED_TOO_LATE = "request_timeout"
 _CANCELLED = frozenset({"client_cancelled", "client_disconnected"})
 _NOT_THE_JOBS = frozenset({401, 403, 404, 408, 429})
-"""Statuses of a result that may be about our question; others below 500 are the model's own."""
+"""Statuses of a result that may be about our question, in whatever form they come; others below 500 are the model's own."""
 
 
 # -- states ------------------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def accepted(answer: Answer) -> Pending:
         UnexpectedResponseError: it names none; what was accepted may be billed.
     """
     body = answer.json_or_none()
-    if not isinstance(body, dict) or not isinstance(body.get("status_url"), str):
+    if not isinstance(body, dict) or not text(body.get("status_url")):
         raise UnexpectedResponseError(
             f"fal answered a create with HTTP {answer.status} and no address to ask.",
             hint="Look at https://fal.ai/dashboard/requests before you try again.",
@@ -63,8 +64,11 @@ def accepted(answer: Answer) -> Pending:
             request_id=answer.request_id,
             maybe_billed=True,
         )
-    ref: Document = {"id": body.get("request_id"), **{name: body[name] for name in URLS if name in body}}
-    return Pending(ref=ref, queue_position=_count(body.get("queue_position")))
+    ref: Document = {
+        "id": text(body.get("request_id")) or None,
+        **{name: body[name] for name in URLS if text(body.get(name))},
+    }
+    return Pending(ref=ref, queue_position=whole(body.get("queue_position")))
 
 
 def urls_of(ref: JsonValue) -> dict[str, str]:
@@ -95,11 +99,13 @@ def running(document: Document, ref: JsonValue) -> Pending | None:
     """Return the job that still waits or runs; None where it has ended. A status that is not documented counts as running."""
     if document["status"] == "COMPLETED":
         return None
-    return Pending(ref=ref, queue_position=_count(document.get("queue_position")))
+    return Pending(ref=ref, queue_position=whole(document.get("queue_position")))
 
 
 def ended(answer: Answer, document: Document, ref: JsonValue, *, redact: Redact) -> Pending | Succeeded | Failed | None:
     """Return how a completed job ended, from its result; None where the answer is not about the job, but about our question.
+
+    A failure by a 5xx is to be believed only as `is_doubtful` says.
 
     Raises:
         UnexpectedResponseError: the result of a success cannot be read.
@@ -112,6 +118,11 @@ def ended(answer: Answer, document: Document, ref: JsonValue, *, redact: Redact)
     if document.get("error") or _is_of_the_job(answer, body):
         return _failed(answer, document, ref, redact)
     return None
+
+
+def is_doubtful(answer: Answer, document: Document) -> bool:
+    """Say whether a result is a 5xx of a job whose status names no error: how fal tells a failure, and how it is out of order."""
+    return answer.status >= 500 and not document.get("error")
 
 
 def _succeeded(answer: Answer, document: Document, ref: JsonValue, redact: Redact) -> Succeeded | Failed:
@@ -130,7 +141,7 @@ def _succeeded(answer: Answer, document: Document, ref: JsonValue, redact: Redac
     if len(kept) < len(files):
         blackened = f"{len(files) - len(kept)} of {len(files)} images"
         warnings.append(f"fal's safety checker blackened {blackened}; they may be billed all the same.")
-    seed = _count(body.get("seed"))
+    seed = whole(body.get("seed"))
     return Succeeded(outputs=kept, ref=ref, seed=seed, warnings=tuple(warnings), emulated=answer.emulated)
 
 
@@ -150,13 +161,13 @@ def _file(member: JsonValue) -> Output | None:
     if not isinstance(url, str):
         return None
     if url.startswith(("https://", "http://")):
-        return RemoteFile(url=url, media_type=media_type if isinstance(media_type, str) else "")
-    return inline_file(url)
+        return RemoteFile(url=url, media_type=text(media_type)) if link(url) else None
+    return inline_file(text(url))
 
 
 def _is_of_the_job(answer: Answer, body: Document) -> bool:
     """Say whether an error of a result is the model's or the platform's word on the job, rather than on our question."""
-    if answer.status < 400:
+    if answer.status < 400 or answer.status in _NOT_THE_JOBS:
         return False
     if (
         isinstance(body.get("detail"), list)
@@ -168,13 +179,13 @@ def _is_of_the_job(answer: Answer, body: Document) -> bool:
     # A proxy or an ingress in front of fal answers as well, and knows no request id.
     from_fal = "x-fal-request-id" in answer.headers
     if answer.status < 500:
-        return answer.status not in _NOT_THE_JOBS and (bool(body) or from_fal)
+        return bool(body) or from_fal
     return bool(body) and from_fal
 
 
 def _failed(answer: Answer, document: Document, ref: JsonValue, redact: Redact) -> Failed:
     body = _body(answer)
-    own = body.get("error_type") or answer.headers.get("x-fal-error-type") or document.get("error_type")
+    own = text(body.get("error_type")) or answer.headers.get("x-fal-error-type") or text(document.get("error_type"))
     words = complaint(body, redact) or excerpt(document.get("error"), redact) or f"HTTP {answer.status}"
     told = answer.headers.get("x-fal-retryable", answer.headers.get("x-fal-needs-retry", ""))
     # fal bills no 5xx; a 422 may be billed, where a runner spent time on it.
@@ -235,7 +246,7 @@ def complaint(body: Document, redact: Redact) -> str:
 
 def excerpt(value: JsonValue, redact: Redact) -> str:
     """Return the beginning of a text from outside, fit for a message; empty for nothing."""
-    return redact(str(value))[:WORDS_IN_MESSAGES].strip() if value else ""
+    return redact(shown(value))[:WORDS_IN_MESSAGES].strip() if value else ""
 
 
 def _entry(entry: Document) -> str:
@@ -267,7 +278,3 @@ def _object(answer: Answer) -> Document:
         request_id=answer.request_id,
         retryable=True,
     )
-
-
-def _count(value: JsonValue) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

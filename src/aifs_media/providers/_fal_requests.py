@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SHORTEST_START = 2
 """Seconds. fal's own client refuses a time to start of one second or less."""
 
+SHORTEST_ID = 12
+"""Characters from which the id in a key is surely no ordinary word, so that taking it out spoils no message."""
+
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)+", re.ASCII)
 
 
@@ -48,6 +51,12 @@ def check_model(model: str) -> None:
             hint="Write owner/app or owner/app/path, as fal.ai/models shows it.",
             provider="fal",
         )
+
+
+def halves_to_hide(key: str) -> tuple[str, ...]:
+    """Return the halves of a key `id:secret` that no message may show."""
+    key_id, _, secret = key.partition(":")
+    return tuple(half for half in (secret, key_id if len(key_id) >= SHORTEST_ID else "") if half)
 
 
 def with_names_of_its_client(environ: Mapping[str, str]) -> dict[str, str]:

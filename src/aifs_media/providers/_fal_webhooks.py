@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from aifs_media._http import HttpClient
+from aifs_media._urlguard import is_address
 from aifs_media._webhooks import check_size, only_header, recent_timestamp, refused, wrong_signature
 from aifs_media.errors import ConfigurationError, ProviderUnavailableError, UnexpectedResponseError
 from aifs_media.records import WebhookNote, utc_now
@@ -60,6 +61,12 @@ class FalWebhooks:
         base_url: str = "",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        if not is_address(keys_url):
+            raise ConfigurationError(
+                "FAL_WEBHOOK_KEYS_URL is not an address.",
+                hint=f"Leave it out: the keys are at {KEYS_URL}.",
+                provider="fal",
+            )
         parts = urlsplit(keys_url)
         if parts.scheme != "https" and parts[:2] != urlsplit(base_url)[:2]:
             raise ConfigurationError(

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from aifs_media._inline import decode, extract
 from aifs_media.errors import AuthenticationError, RateLimitedError
+from aifs_media.providers._reading import link, text, whole
 from aifs_media.toolkit import (
     ContentRejectedError,
     Cost,
@@ -41,6 +42,7 @@ _MODERATION = re.compile(r"moderation_blocked|content_policy|content_filter|safe
 _NO_ACCESS = re.compile(r"\bLimit:? 0(?![.\d])")
 """A rate limit of none at all, as in `Limit: 0/1min`: waiting does not help."""
 
+_MILLISECONDS = re.compile(r"[0-9]{1,12}")
 _UNVERIFIED = "must be verified"
 _MILLION = Decimal(1_000_000)
 
@@ -80,7 +82,7 @@ def images_state(answer: Answer, vendor: Vendor, *, rates: Rates | None = None) 
     """
     try:
         body = extract(answer.body, "b64_json")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unexpected(answer, vendor) from error
     members = body.rest if isinstance(body.rest, dict) else {}
     if (failure := _error_member(members)) is not None:
@@ -110,10 +112,10 @@ def _output(
 ) -> Output | None:
     form = members.get("output_format")
     media_type = f"image/{form}" if isinstance(form, str) and form.isalpha() else ""
-    data, url = body.file(item.get("b64_json")), item.get("url")
-    if data is None and isinstance(url, str) and url.startswith("data:"):
+    data, url = body.file(item.get("b64_json")), text(item.get("url"))
+    if data is None and url.startswith("data:"):
         data = decode(memoryview(url.encode()))
-    elif data is None and isinstance(url, str) and url:
+    elif data is None and link(url):
         whole = urljoin(f"{vendor.base_url}/", url)
         same = urlsplit(whole)[:2] == urlsplit(vendor.base_url)[:2]
         return RemoteFile(url=whole, auth="provider" if same else "none")
@@ -147,19 +149,11 @@ def _cost(usage: JsonValue, rates: Rates | None) -> Cost | None:
 
 
 def _tokens(members: JsonValue, name: str) -> int | None:
-    value = members.get(name) if isinstance(members, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    counted = whole(members.get(name)) if isinstance(members, dict) else None
+    return counted if counted is not None and counted >= 0 else None
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
-
-
-def may_be_accepted(status: int) -> bool:
-    """Say whether a create answered like this may have been accepted, and billed: nothing documents that a 5xx is free.
-
-    A redirect is not followed and says nothing about the create, and 408 may come from a proxy that no longer waited.
-    """
-    return status < 400 or status == 408 or status >= 500
 
 
 def failed_generation(answer: Answer, vendor: Vendor) -> Failed | None:
@@ -204,7 +198,7 @@ def refusal(answer: Answer, vendor: Vendor) -> MediaError | None:
 def _rate_limited(answer: Answer, words: str, vendor: Vendor) -> RateLimitedError:
     none_at_all = _NO_ACCESS.search(words) is not None
     milliseconds = answer.headers.get("retry-after-ms", "")
-    wait = float(milliseconds) / 1000 if milliseconds.isdecimal() else answer.retry_after
+    wait = float(milliseconds) / 1000 if _MILLISECONDS.fullmatch(milliseconds) else answer.retry_after
     return RateLimitedError(
         f"{vendor.label} limits the rate of requests (HTTP 429). {vendor.label} says: {words}",
         hint="The account may make no images at all with this model: waiting does not help."

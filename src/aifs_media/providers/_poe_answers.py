@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aifs_media.errors import RateLimitedError, UnexpectedResponseError
 from aifs_media.providers._poe_content import find_media
+from aifs_media.providers._reading import FAR_FUTURE, moment_of, number, whole
 from aifs_media.toolkit import (
     Answer,
     ContentRejectedError,
@@ -28,15 +28,13 @@ from aifs_media.toolkit import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     Redact = Callable[[str], str]
 
 EXCERPT = 200
 POLL_AFTER = 5.0
 """Seconds between status reads of a video that Poe recommends."""
-
-FAR_FUTURE = 1e10
-"""Seconds since 1970 that no time of Poe's reaches (the year 2286): a larger number has a smaller unit."""
 
 log = logging.getLogger("aifs_media.providers.poe")
 
@@ -47,7 +45,8 @@ _MODERATION = re.compile(
 )
 _PERMISSION = re.compile(r"permission|authori[sz]|not allowed to (?:use|access)|subscri|access to", re.IGNORECASE)
 _UPSTREAM_QUOTA = re.compile(r"exhausted|quota", re.IGNORECASE)
-_UNKNOWN_MODEL_CODES = {"model_not_found"}
+_UNKNOWN_MODEL = "model_not_found"
+_DEEPEST_PARTS = 20
 
 
 # -- chat completions --------------------------------------------------------------------------------------------------
@@ -113,8 +112,8 @@ def chat_text(answer: Answer, *, provider: str, model: str, redact: Redact) -> T
         text=text,
         provider=provider,
         model=model,
-        prompt_tokens=_count(tokens.get("prompt_tokens")),
-        completion_tokens=_count(tokens.get("completion_tokens")),
+        prompt_tokens=whole(tokens.get("prompt_tokens")),
+        completion_tokens=whole(tokens.get("completion_tokens")),
         emulated=answer.emulated,
     )
 
@@ -145,9 +144,9 @@ def video_state(answer: Answer, *, base_url: str, redact: Redact) -> Pending | S
     if status == "failed":
         failed = _failed(_error_member(body) or {}, redact)
         return failed.model_copy(update={"ref": identifier})
-    if status not in {"queued", "in_progress"}:
+    if status not in ("queued", "in_progress"):
         log.warning("video status %r is not documented and counts as running", excerpt(str(status), redact))
-    percent = _number(body.get("progress"))
+    percent = number(body.get("progress"))
     progress = None if percent is None else min(max(percent / 100, 0.0), 1.0)
     return Pending(ref=identifier, progress=progress, poll_after=POLL_AFTER)
 
@@ -165,11 +164,17 @@ def failed_generation(answer: Answer, *, redact: Redact) -> Failed | None:
     return _failed(error, redact) if answer.status in {500, 502} and error is not None else None
 
 
+def did_not_start(answer: Answer) -> bool:
+    """Say whether an answer is Poe's own 408, which is documented as a model that did not start. A proxy's is not."""
+    error = _error_member(answer.json_or_none()) or {}
+    return answer.status == 408 and error.get("type") == "timeout_error"
+
+
 def refusal(answer: Answer, *, provider: str, redact: Redact) -> MediaError | None:
     """Return the error that only Poe's words tell, or None. An unknown bot is `ModelRetiredError` without suggestions."""
     error = _error_member(answer.json_or_none()) or {}
     words, kind = excerpt(_text(error.get("message")), redact), error.get("type")
-    if answer.status == 404 or (answer.status == 400 and error.get("code") in _UNKNOWN_MODEL_CODES):
+    if answer.status == 404 or (answer.status == 400 and error.get("code") == _UNKNOWN_MODEL):
         found: MediaError = ModelRetiredError(
             f"Poe does not know what was asked for: {words}", model="", provider=provider
         )
@@ -253,27 +258,19 @@ def _error_member(body: JsonValue) -> dict[str, JsonValue] | None:
     return error if isinstance(error, dict) and error else None
 
 
-def _text(value: JsonValue) -> str:
+def _text(value: JsonValue, depth: int = 0) -> str:
     """Return a text, or the joined texts of content parts; empty for anything else."""
-    if isinstance(value, list):
-        return "\n".join(_text(part.get("text")) for part in value if isinstance(part, dict))
+    if isinstance(value, list) and depth < _DEEPEST_PARTS:
+        return "\n".join(_text(part.get("text"), depth + 1) for part in value if isinstance(part, dict))
     return value if isinstance(value, str) else ""
-
-
-def _count(value: JsonValue) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: JsonValue) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def moment(value: JsonValue) -> datetime | None:
     """Read a time. Poe writes seconds, milliseconds (catalogue) and microseconds (points history) since 1970."""
-    seconds = _number(value)
+    seconds = number(value)
     if seconds is None:
         return None
     for _ in ("microseconds", "milliseconds"):
         if seconds > FAR_FUTURE:
             seconds /= 1000
-    return datetime.fromtimestamp(seconds, UTC) if 0 <= seconds <= FAR_FUTURE else None
+    return moment_of(seconds)

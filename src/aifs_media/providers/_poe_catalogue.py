@@ -11,6 +11,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
+from aifs_media.providers._reading import amount
 from aifs_media.toolkit import Capability, JsonValue, Price
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def capability(entry: dict[str, JsonValue], *, kind: Kind, as_of: str) -> Capabi
     names = {"prompt": "prompt", **_names(inputs)}
     if _takes_image(entry):
         names["image"] = "image"
-    most = inputs.get(names.get("n", ""), {}).get("maximum")
+    most = amount(inputs.get(names.get("n", ""), {}).get("maximum"))
     return Capability(
         kind=kind,
         model=bot_name(entry),
@@ -65,7 +66,7 @@ def capability(entry: dict[str, JsonValue], *, kind: Kind, as_of: str) -> Capabi
         # Without it these bots may answer a text in place of the image.
         defaults={"image_only": True} if kind == "image" and "image_only" in inputs else {},
         custom_size={"use_custom_size": True} if "use_custom_size" in inputs and "width" in names else {},
-        maximum_outputs=int(most) if isinstance(most, int | float) else 1,
+        maximum_outputs=max(int(most or 1), 1),
         price=_price(entry, kind=kind, as_of=as_of),
         timeout=TIMEOUTS[kind],
     )
@@ -145,10 +146,10 @@ def _price(entry: dict[str, JsonValue], *, kind: Kind, as_of: str) -> Price | No
     if not isinstance(stated, str):
         return None
     try:
-        amount = Decimal(stated)
+        price = Decimal(stated)
     except InvalidOperation:
         return None
-    return Price(amount=amount, per=kind, source=PRICE_SOURCE, as_of=as_of) if amount.is_finite() else None
+    return Price(amount=price, per=kind, source=PRICE_SOURCE, as_of=as_of) if price.is_finite() else None
 
 
 def entries(body: JsonValue) -> list[dict[str, JsonValue]]:

@@ -11,14 +11,15 @@ import base64
 import binascii
 import json
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
+from aifs_media.providers._reading import link, moment
 from aifs_media.toolkit import InlineFile, JsonValue, Output, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
 _URL_CHARACTER = r"[^\s<>()\[\]{}\"'`|\\^]"
 _URL = re.compile(rf"https?://{_URL_CHARACTER}+", re.IGNORECASE)
@@ -37,7 +38,7 @@ def find_media(content: str, *, prompt: str) -> tuple[Output, ...]:
     if objects:
         found = [output for one in objects if (output := _from_json(one, prompt)) is not None]
         return tuple(dict.fromkeys(found))
-    return tuple(_remote(url) for url in dict.fromkeys(_urls(content, prompt)))
+    return tuple(_remote(url) for url in dict.fromkeys(_urls(content, prompt)) if link(url))
 
 
 def _urls(content: str, prompt: str) -> list[str]:
@@ -85,14 +86,8 @@ def _remote(url: str, media_type: str = "") -> RemoteFile:
 
 def _signed_until(url: str) -> datetime | None:
     """Read the end of a signed link of Azure's blob storage, which DALL-E's are (recorded: one hour)."""
-    for value in parse_qs(urlsplit(url).query).get("se", []):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            continue
-        if moment.tzinfo is not None:
-            return moment
-    return None
+    named = parse_qs(urlsplit(url).query).get("se", [])
+    return next((end for value in named if (end := moment(value)) is not None), None)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -118,7 +113,7 @@ def _from_json(one: dict[str, JsonValue], prompt: str) -> Output | None:
     stated = one.get("mimeType")
     media_type = stated if isinstance(stated, str) else ""
     url, data = one.get("url"), one.get("data")
-    if isinstance(url, str) and _URL.fullmatch(url):
+    if isinstance(url, str) and _URL.fullmatch(url) and link(url):
         return None if _repeats(url, prompt) else _remote(url, media_type)
     for text in (data, url):
         if isinstance(text, str) and text and (inline := _inline(text, media_type)) is not None:

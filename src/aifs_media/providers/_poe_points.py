@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aifs_media.providers._poe_answers import moment
+from aifs_media.providers._reading import number
 from aifs_media.toolkit import Cost, JsonValue
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def cost_from_history(body: JsonValue, *, bot: str, since: datetime) -> Cost | N
         if created < (since if created.microsecond else since.replace(microsecond=0)):
             complete = True
             break
-        name, spent = entry.get("bot_name") or entry.get("app_name"), entry.get("cost_points")
+        name, spent = entry.get("bot_name") or entry.get("app_name"), number(entry.get("cost_points"))
         if isinstance(name, str) and name.lower() == bot.lower():
-            if not isinstance(spent, int | float):
+            if spent is None:
                 return None
             points.append(spent)
     if not complete or len(points) != 1:
@@ -59,8 +60,7 @@ def cost_from_history(body: JsonValue, *, bot: str, since: datetime) -> Cost | N
 
 def balance(body: JsonValue) -> int | float | None:
     """Return the points left, or None where the answer does not say."""
-    points = body.get("current_point_balance") if isinstance(body, dict) else None
-    return points if isinstance(points, int | float) and not isinstance(points, bool) else None
+    return number(body.get("current_point_balance")) if isinstance(body, dict) else None
 
 
 class CallsInFlight:

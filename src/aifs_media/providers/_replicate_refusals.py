@@ -6,10 +6,10 @@ The OpenAPI file describes hardly any error. The bodies are recorded ones and su
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 
 from aifs_media.errors import RateLimitedError, RequestRejectedError
+from aifs_media.providers._reading import amount
 from aifs_media.toolkit import ModelRetiredError, PaymentRequiredError
 
 if TYPE_CHECKING:
@@ -76,12 +76,6 @@ def _complaints(fields: list[JsonValue]) -> str:
 
 def _wait(answer: Answer, body: dict[str, JsonValue], words: str) -> float | None:
     """Return the longest of the waits that header, body and text name; the header was never seen in a recording."""
-    told = body.get("retry_after")
     said = _RESETS_IN.search(words)
-    waits = [
-        *([answer.retry_after] if answer.retry_after is not None else []),
-        *([told] if isinstance(told, int | float) else []),
-        *([float(said[1])] if said else []),
-    ]
-    # JSON has numbers that no float holds, and that are none.
-    return max((float(wait) for wait in waits if 0 <= wait <= sys.float_info.max), default=None)
+    named = (answer.retry_after, body.get("retry_after"), float(said[1]) if said else None)
+    return max((float(wait) for one in named if (wait := amount(one)) is not None), default=None)

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from aifs_media.errors import RequestRejectedError
+from aifs_media.providers._reading import amount, whole
 from aifs_media.toolkit import Capability, Frames, JsonValue
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def capability(published: PublishedModel, *, kind: Kind, model: str) -> Capabili
         if own is not None
     }
     frames = _frames(properties, names) if kind == "video" and "duration" not in names else None
-    most = properties.get(names.get("n", ""), {}).get("maximum")
+    most = whole(properties.get(names.get("n", ""), {}).get("maximum"))
     ratios = properties.get("aspect_ratio", {}).get("enum")
     custom = isinstance(ratios, list) and "custom" in ratios and "width" in names
     required = _object(published.schemas.get("Input")).get("required")
@@ -113,7 +114,7 @@ def capability(published: PublishedModel, *, kind: Kind, model: str) -> Capabili
         required=tuple(str(name) for name in required) if isinstance(required, list) else (),
         custom_size={"aspect_ratio": "custom"} if custom else {},
         frames=frames,
-        maximum_outputs=most if isinstance(most, int) else 1,
+        maximum_outputs=max(most or 1, 1),
         timeout=VIDEO_TIMEOUT if kind == "video" else None,
         find_window=FIND_WINDOW,
         find_lag=FIND_LAG,
@@ -140,8 +141,8 @@ def _flat(schema: Schema, schemas: Schema) -> Schema:
 
 
 def _order(schema: Schema) -> int:
-    order = schema.get("x-order")
-    return order if isinstance(order, int) else UNORDERED
+    order = whole(schema.get("x-order"))
+    return UNORDERED if order is None else order
 
 
 def _fits(option: str, schema: Schema) -> bool:
@@ -158,9 +159,9 @@ def _frames(properties: dict[str, Schema], names: dict[str, str]) -> Frames | No
     rate = names.get("fps")
     if counted is None or rate is None:
         return None
-    default, fps = properties[counted].get("default"), properties[rate].get("default")
-    maximum = properties[counted].get("maximum", default)
-    if not isinstance(default, int) or not isinstance(maximum, int) or not isinstance(fps, int | float):
+    default, fps = whole(properties[counted].get("default")), amount(properties[rate].get("default"))
+    maximum = whole(properties[counted].get("maximum", default))
+    if default is None or maximum is None or fps is None:
         return None
     return Frames(name=counted, default=default, default_fps=fps, maximum=maximum, fps_name=rate)
 

@@ -7,12 +7,13 @@ codes at replicate.com/docs, and recorded predictions, which hold less than the 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aifs_media import _secrets
 from aifs_media._data_uris import inline_file
+from aifs_media.providers._reading import amount, link, moment, shown, text, whole
 from aifs_media.toolkit import (
     Cost,
     Failed,
@@ -26,6 +27,7 @@ from aifs_media.toolkit import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from aifs_media.records import Billed
     from aifs_media.toolkit import Answer, Price
@@ -37,6 +39,8 @@ ENDED = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
 OUTPUTS_KEPT = timedelta(hours=1)
 WORDS_IN_MESSAGES = 500
+DEEPEST_OUTPUT = 20
+"""Levels of an output below which nobody puts a file."""
 
 _REFUSED_CONTENT = re.compile(r"NSFW|\bE005\b|flagged as sensitive", re.IGNORECASE)
 # Unknown error, time-out at the start, interrupted. E1001, out of memory, would only come again.
@@ -52,7 +56,7 @@ def prediction_of(answer: Answer) -> Prediction:
         UnexpectedResponseError: it holds none; retryable, since a broken answer says nothing about the job.
     """
     body = answer.json_or_none()
-    if not 200 <= answer.status < 300 or not isinstance(body, dict) or not isinstance(body.get("id"), str):
+    if not 200 <= answer.status < 300 or not isinstance(body, dict) or not text(body.get("id")):
         raise UnexpectedResponseError(
             f"Replicate answered HTTP {answer.status} without a prediction.",
             hint="A proxy in between may have answered instead.",
@@ -67,19 +71,23 @@ def page_of(answer: Answer) -> tuple[list[Prediction], str | None]:
     """Return the predictions on a page of the list, and the address of the next page.
 
     Raises:
-        UnexpectedResponseError: it is no page, so that nobody can say what is not on it.
+        UnexpectedResponseError: it is no page, or says not clearly what is on it and whether another follows: what is missing
+            there counts as never made, and would be paid for again.
     """
     body = answer.json()
-    results = body.get("results") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or not isinstance(results, list):
+    page = body if isinstance(body, dict) else {}
+    results, following = page.get("results"), page.get("next")
+    listed = (
+        [one for one in results if isinstance(one, dict) and text(one.get("id"))] if isinstance(results, list) else []
+    )
+    goes_on = "next" in page and (following is None or isinstance(following, str))
+    if not isinstance(results, list) or len(listed) < len(results) or not goes_on:
         raise UnexpectedResponseError(
-            "Replicate answered without a list of predictions.",
+            "Replicate answered without a whole list of predictions.",
             provider=answer.provider,
             request_id=answer.request_id,
             retryable=True,
         )
-    following = body.get("next")
-    listed = [one for one in results if isinstance(one, dict) and isinstance(one.get("id"), str)]
     return listed, following if isinstance(following, str) else None
 
 
@@ -150,19 +158,17 @@ def _failed(prediction: Prediction, cost: Cost | None, redact: Callable[[str], s
     )
 
 
-def files_in(output: JsonValue, *, expires_at: datetime) -> Iterator[Output]:
+def files_in(output: JsonValue, *, expires_at: datetime, depth: int = 0) -> Iterator[Output]:
     """Yield the files of an output in their order, whatever its shape: text, list, object, or any nesting of them."""
     match output:
         case str() if _LINK.fullmatch(output):
-            yield RemoteFile(url=output, expires_at=expires_at)
-        case str() if (file := inline_file(output)) is not None:
+            if link(output):
+                yield RemoteFile(url=output, expires_at=expires_at)
+        case str() if (file := inline_file(text(output))) is not None:
             yield file
-        case list():
-            for member in output:
-                yield from files_in(member, expires_at=expires_at)
-        case dict():
-            for member in output.values():
-                yield from files_in(member, expires_at=expires_at)
+        case list() | dict() if depth < DEEPEST_OUTPUT:
+            for member in output if isinstance(output, list) else output.values():
+                yield from files_in(member, expires_at=expires_at, depth=depth + 1)
         case _:
             return
 
@@ -173,17 +179,6 @@ def progress(logs: JsonValue) -> float | None:
         return None
     bars = _PERCENT.findall(logs)
     return min(int(bars[-1]), 100) / 100 if bars else None
-
-
-def moment(value: JsonValue) -> datetime | None:
-    """Read one of Replicate's times, which have 3 to 9 digits after the point; digits beyond microseconds are dropped."""
-    if not isinstance(value, str):
-        return None
-    try:
-        read = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
 def inputs_of(prediction: Prediction) -> dict[str, JsonValue]:
@@ -197,8 +192,7 @@ def _ended_at(prediction: Prediction, now: datetime) -> datetime:
 
 
 def _seed(prediction: Prediction) -> int | None:
-    seed = inputs_of(prediction).get("seed")
-    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+    return whole(inputs_of(prediction).get("seed"))
 
 
 def _complaints(prediction: Prediction, redact: Callable[[str], str]) -> tuple[str, ...]:
@@ -210,8 +204,8 @@ def _complaints(prediction: Prediction, redact: Callable[[str], str]) -> tuple[s
 def _gpu_cost(prediction: Prediction, price: Price | None) -> Cost | None:
     """Return what the GPU time cost. Prices for an image, a video or its seconds are counted on the files, not here."""
     metrics = prediction.get("metrics")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    if price is None or price.per != "gpu_second" or not isinstance(seconds, int | float):
+    seconds = amount(metrics.get("predict_time")) if isinstance(metrics, dict) else None
+    if price is None or price.per != "gpu_second" or seconds is None:
         return None
     return Cost(
         amount=price.amount * Decimal(str(seconds)),
@@ -225,4 +219,4 @@ def _gpu_cost(prediction: Prediction, price: Price | None) -> Cost | None:
 
 
 def _excerpt(value: JsonValue, redact: Callable[[str], str]) -> str:
-    return "" if value is None else redact(str(value))[:WORDS_IN_MESSAGES].strip()
+    return redact(shown(value))[:WORDS_IN_MESSAGES].strip()

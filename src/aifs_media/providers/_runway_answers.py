@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aifs_media.errors import RateLimitedError, RequestRejectedError, UnexpectedResponseError
+from aifs_media.providers._reading import amount, link, number, text
 from aifs_media.toolkit import Cost, Failed, ModelRetiredError, PaymentRequiredError, Pending, RemoteFile, Succeeded
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def task_of(answer: Answer) -> Task:
         UnexpectedResponseError: it holds none; retryable, since a broken answer says nothing about the task.
     """
     body = answer.json_or_none()
-    if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"]:
+    if isinstance(body, dict) and text(body.get("id")):
         return body
     raise _unexpected(answer, "a task")
 
@@ -90,11 +91,11 @@ def state_of(
     match status:
         case "SUCCEEDED":
             output = task.get("output")
-            links = [link for link in output if isinstance(link, str)] if isinstance(output, list) else []
+            links = [url for one in output if (url := link(one))] if isinstance(output, list) else []
             if not links:
                 message = "Runway reports success, and there is no file in the output."
                 return Failed(reason="no_media", message=message, ref=ref, cost=cost, billed=_billed(task, "unknown"))
-            files = tuple(RemoteFile(url=link, expires_at=now + OUTPUTS_KEPT) for link in links)
+            files = tuple(RemoteFile(url=url, expires_at=now + OUTPUTS_KEPT) for url in links)
             return Succeeded(outputs=files, ref=ref, cost=cost or estimate, emulated=emulated)
         case "FAILED":
             return _failed(task, cost, estimate, redact)
@@ -102,10 +103,10 @@ def state_of(
             message = "The task was cancelled at Runway."
             return Failed(reason="canceled", message=message, ref=ref, cost=cost, billed=_billed(task, "unknown"))
         case _:
-            if status is not None and status not in _WAITING:
+            if status is not None and (not isinstance(status, str) or status not in _WAITING):
                 word = redact(str(status))[:WORDS_IN_MESSAGES]
                 log.warning("task status %r is not documented and counts as running", word)
-            progress = _number(task.get("progress"))
+            progress = number(task.get("progress"))
             share = None if progress is None else min(max(progress, 0.0), 1.0)
             return Pending(ref=ref, progress=share, poll_after=POLL_AFTER)
 
@@ -156,36 +157,36 @@ def _failed(task: Task, cost: Cost | None, estimate: Cost | None, redact: Redact
 
 def reported_cost(task: Task) -> Cost | None:
     """Return what an ended task cost; 0 where it was refunded, None where it is not said."""
-    number = _credits(task, "cost")
-    return None if number is None else _cost(number, "reported")
+    spent = _credits(task, "cost")
+    return None if spent is None else _cost(spent, "reported")
 
 
 def estimated_cost(task: Task) -> Cost | None:
     """Return what Runway expects a task to cost at most; None where it is not said."""
-    number = _credits(task, "estimatedCost")
-    return None if number is None else _cost(number, "estimated")
+    expected = _credits(task, "estimatedCost")
+    return None if expected is None else _cost(expected, "estimated")
 
 
-def _cost(number: float, status: Literal["reported", "estimated"]) -> Cost:
+def _cost(spent: float, status: Literal["reported", "estimated"]) -> Cost:
     return Cost(
-        amount=Decimal(str(number)) * USD_PER_CREDIT,
+        amount=Decimal(str(spent)) * USD_PER_CREDIT,
         basis="credits",
-        quantity=number,
+        quantity=spent,
         status=status,
         source=f"credits {status} by Runway, at {USD_PER_CREDIT} USD each",
     )
 
 
 def _billed(task: Task, otherwise: Billed) -> Billed:
-    number = _credits(task, "cost")
-    if number is None:
+    spent = _credits(task, "cost")
+    if spent is None:
         return otherwise
-    return "yes" if number > 0 else "no"
+    return "yes" if spent > 0 else "no"
 
 
 def _credits(task: Task, member: str) -> float | None:
     cost = task.get(member)
-    return _number(cost.get("credits")) if isinstance(cost, dict) else None
+    return amount(cost.get("credits")) if isinstance(cost, dict) else None
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -240,13 +241,6 @@ def _issues(listed: JsonValue) -> list[tuple[str, str]]:
             steps = [str(step) for step in path] if isinstance(path, list) else []
             found.append((".".join(steps), message if isinstance(message, str) else ""))
     return found
-
-
-# -- members that may be missing ---------------------------------------------------------------------------------------
-
-
-def _number(value: JsonValue) -> int | float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _unexpected(answer: Answer, what: str) -> UnexpectedResponseError:

@@ -7,11 +7,11 @@ moderation refused comes with HTTP 200 as well, blurred, and only `finish-reason
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING
 
 from aifs_media.errors import RateLimitedError
+from aifs_media.providers._reading import number, shown
 from aifs_media.toolkit import (
     Answer,
     ContentRejectedError,
@@ -35,6 +35,8 @@ BLOCKED = 60.0
 
 PICTURE_MEMBERS = ("image", "result", "base64")
 """Where the JSON form has the picture: the first on the endpoints of today, the others on older and asynchronous ones."""
+
+_SEED = re.compile(r"[0-9]{1,19}")
 
 
 def state(answer: Answer, *, redact: Redact) -> Succeeded | Failed:
@@ -117,8 +119,8 @@ def error_name(answer: Answer) -> str:
 
 def credits_left(body: JsonValue) -> float | None:
     """Return the credits of a balance, or None where it does not say."""
-    value = body.get("credits") if isinstance(body, dict) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    left = number(body.get("credits")) if isinstance(body, dict) else None
+    return None if left is None else float(left)
 
 
 def excerpt(text: str, redact: Redact) -> str:
@@ -128,7 +130,7 @@ def excerpt(text: str, redact: Redact) -> str:
 
 
 def _ended(picture: InlineFile, reason: JsonValue, seed: JsonValue, answer: Answer) -> Succeeded | Failed:
-    ended = str(reason or "SUCCESS").upper()
+    ended = shown(reason).upper() or "SUCCESS"
     if ended == "CONTENT_FILTERED":
         return Failed(
             reason="content_rejected",
@@ -139,10 +141,16 @@ def _ended(picture: InlineFile, reason: JsonValue, seed: JsonValue, answer: Answ
     warnings = () if ended == "SUCCESS" else (f"Stability AI ended with {ended[:40]!r}, which is not documented.",)
     return Succeeded(
         outputs=(picture,) if picture.data else (),
-        seed=int(str(seed)) if str(seed).isdecimal() else None,
+        seed=_seed(seed),
         warnings=warnings,
         emulated=answer.emulated,
     )
+
+
+def _seed(seed: JsonValue) -> int | None:
+    """Read a seed, which is a text in a header. Documented are 32 bits, and Python refuses to read a number of any length."""
+    digits = shown(seed)
+    return int(digits) if _SEED.fullmatch(digits) else None
 
 
 def _failed(answer: Answer, redact: Redact) -> Failed:
@@ -165,7 +173,7 @@ def _decoded(encoded: JsonValue, answer: Answer) -> bytes:
         return b""
     try:
         return base64.b64decode(str(encoded), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise _unexpected(answer, "a picture that is not base64") from None
 
 

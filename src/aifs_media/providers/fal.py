@@ -5,17 +5,24 @@ A job is called a request there. Facts: fal.ai/docs, and fal-client 1.0.3. What 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
-from aifs_media._secrets import redact
+from aifs_media._secrets import Secret, redact
 from aifs_media.errors import JobNotFoundError
 from aifs_media.providers import _fal_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
-from aifs_media.providers._fal_requests import check_model, create_headers, create_path, with_names_of_its_client
+from aifs_media.providers._fal_requests import (
+    check_model,
+    create_headers,
+    create_path,
+    halves_to_hide,
+    with_names_of_its_client,
+)
 from aifs_media.providers._fal_webhooks import KEYS_URL, FalWebhooks
 from aifs_media.providers._models import missing_model
 from aifs_media.records import Check
-from aifs_media.toolkit import Capability, HttpProvider, MediaError, ModelRetiredError
+from aifs_media.toolkit import Capability, HttpProvider, MediaError, ModelRetiredError, UnexpectedResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 
 CREATE_TIMEOUT = 60.0
 """Seconds for a create, which answers at once and may carry a start frame."""
+
+REMEMBERED_RESULTS = 1000
 
 NO_JOB = "/fal-ai/flux/requests/00000000-0000-0000-0000-000000000000/status"
 """The status of a job that there is not: asking for it proves the key."""
@@ -55,6 +64,8 @@ class FalProvider(HttpProvider):
     def prepare(self) -> None:
         """Make what the provider keeps between calls."""
         self._webhooks: FalWebhooks | None = None
+        self._halves = tuple(map(Secret, halves_to_hide(self._key.reveal())))
+        self._broken_results: dict[str, None] = {}
 
     @classmethod
     def from_settings(cls, environ: Mapping[str, str]) -> Self:
@@ -82,13 +93,14 @@ class FalProvider(HttpProvider):
             answer = await self.answer("POST", path, json=request.inputs, headers=headers, timeout=CREATE_TIMEOUT)
         except ModelRetiredError as error:
             raise self._no_such_model(request.kind, request.model, error) from error
-        return answers.accepted(answer)
+        return answers.accepted(self._cleaned(answer))
 
     async def poll(self, ref: JsonValue) -> Pending | Succeeded | Failed:
         """Ask how a job stands, and for its result once it has ended. An error of the result is how the job ended.
 
         Raises:
             JobNotFoundError: fal does not know it.
+            ProviderError: the result could not be had; retryable, unless the key or the account is what is wrong.
             UnsafeURLError: an address in the ref is not at the configured origin, so that the key must not go there.
         """
         try:
@@ -98,16 +110,41 @@ class FalProvider(HttpProvider):
 
     async def _ask(self, ref: JsonValue) -> Pending | Succeeded | Failed:
         urls = answers.urls_of(ref)
-        document = answers.document_of(await self.answer("GET", urls.get("status_url", "")))
+        document = answers.document_of(self._cleaned(await self.answer("GET", urls.get("status_url", ""))))
         state = answers.running(document, ref)
         if state is not None:
             return state
         response_url = {**answers.urls_of(document), **urls}.get("response_url", "")
-        result = await self._client().read("GET", response_url)
+        result = self._cleaned(await self._client().read("GET", response_url))
         ended = answers.ended(result, document, ref, redact=self._redact)
         if ended is None:
-            raise self.error(result)
+            raise self._unread(result)
+        if not answers.is_doubtful(result, document):
+            self._broken_results.pop(response_url, None)
+        elif response_url not in self._broken_results:
+            self._remember_broken(response_url)
+            error = self.error(result)
+            error.retryable = True
+            raise error
         return ended
+
+    def _unread(self, result: Answer) -> MediaError:
+        error = self.error(result)
+        if not isinstance(error, ModelRetiredError):
+            return error
+        return UnexpectedResponseError(
+            "fal says that the job has ended, and does not know its result (HTTP 404).",
+            hint="It may show up a moment later: resume(job) asks again.",
+            provider=self.name,
+            request_id=error.request_id,
+            retryable=True,
+        )
+
+    def _remember_broken(self, response_url: str) -> None:
+        """Note that a result was a 5xx once: the second time in a row it is believed."""
+        self._broken_results[response_url] = None
+        if len(self._broken_results) > REMEMBERED_RESULTS:
+            del self._broken_results[next(iter(self._broken_results))]
 
     async def cancel(self, ref: JsonValue) -> Literal["cancelled", "too_late"]:
         """Ask fal to stop a job: one in the queue is removed, and unknown then; a running one is sent a signal. Polling tells.
@@ -175,8 +212,20 @@ class FalProvider(HttpProvider):
         """Return the error that only fal's words tell."""
         return answers.refusal(answer, provider=self.name, redact=self._redact)
 
+    def error(self, answer: Answer, *, maybe_billed: bool = False) -> MediaError:
+        """Return the typed error of an answer of status 300 and more."""
+        return super().error(self._cleaned(answer), maybe_billed=maybe_billed)
+
+    def detail(self, answer: Answer) -> str:
+        """Return fal's own words of an error answer."""
+        return self._redact(super().detail(answer))
+
+    def _cleaned(self, answer: Answer) -> Answer:
+        """Return an answer whose headers, from which the id of the request comes, repeat no part of the key."""
+        return replace(answer, headers={name: self._redact(value) for name, value in answer.headers.items()})
+
     def _redact(self, text: str) -> str:
-        return redact(text, self._key)
+        return redact(text, self._key, *self._halves)
 
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypedDict, cast
 from urllib.parse import quote
 
 from aifs_media._secrets import redact
-from aifs_media.errors import RequestRejectedError
+from aifs_media.errors import ConfigurationError, RequestRejectedError
 from aifs_media.providers import _openai_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
 from aifs_media.records import Check, Failed, Succeeded
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aifs_media.toolkit import Answer, Capability, JsonValue, MediaRequest
 
 _DATE = re.compile(r"-\d{4}-\d\d-\d\d$")
+_OWNER = re.compile(r"[!-~]*")
 
 
 class _End(TypedDict):
@@ -47,6 +48,8 @@ class OpenAIProvider(HttpProvider):
     key_use: ClassVar[str] = "image generation"
     billing_url: ClassVar[str] = "https://platform.openai.com/settings/organization/billing"
     keys_url: ClassVar[str] = "https://platform.openai.com/api-keys"
+    # Nothing documents that a 5xx is free.
+    refusal_statuses: ClassVar[frozenset[int]] = frozenset()
     capabilities: Sequence[Capability] = load_capabilities("openai")
     # A data URL may have 20 MiB, which are 15 MiB of a picture, less what stands in front.
     data_uri_limit = 15 * 1024 * 1024 - 1024
@@ -65,15 +68,16 @@ class OpenAIProvider(HttpProvider):
         project: str = "",
     ) -> None:
         super().__init__(api_key=api_key, base_url=base_url, delivery_hosts=delivery_hosts, trusted_hosts=trusted_hosts)
-        self.organization, self.project = organization, project
+        self.organization = _owner("OPENAI_ORGANIZATION", organization)
+        self.project = _owner("OPENAI_PROJECT", project)
         self._vendor = answers.Vendor(self.name, self.label, self.base_url, self.billing_url, self._redact)
 
     @classmethod
     def from_settings(cls, environ: Mapping[str, str]) -> Self:
         """Build the provider from environment names."""
         provider = super().from_settings(environ)
-        provider.organization = environ.get("OPENAI_ORGANIZATION", "").strip()
-        provider.project = environ.get("OPENAI_PROJECT", "").strip()
+        provider.organization = _owner("OPENAI_ORGANIZATION", environ.get("OPENAI_ORGANIZATION", "").strip())
+        provider.project = _owner("OPENAI_PROJECT", environ.get("OPENAI_PROJECT", "").strip())
         return provider
 
     def headers(self, key: str) -> dict[str, str]:
@@ -99,7 +103,7 @@ class OpenAIProvider(HttpProvider):
         failed = answers.failed_generation(answer, self._vendor)
         if failed is not None:
             return failed
-        error = self.error(answer, maybe_billed=answers.may_be_accepted(answer.status))
+        error = self.error(answer, maybe_billed=self.may_be_accepted(answer))
         if isinstance(error, ModelRetiredError):
             raise self._no_such_model(request.kind, request.model, error.request_id)
         raise error
@@ -177,6 +181,17 @@ class OpenAIProvider(HttpProvider):
 
     def _redact(self, text: str) -> str:
         return redact(text, self._key)
+
+
+def _owner(setting: str, value: str) -> str:
+    """Return the id of an organization or project. Raises ConfigurationError where no header can hold it."""
+    if _OWNER.fullmatch(value):
+        return value
+    raise ConfigurationError(
+        f"{setting} holds characters that no id has: a space, a line break, or letters beyond ASCII.",
+        hint=f"Copy it again into {setting}, without quotes around it.",
+        provider=OpenAIProvider.name,
+    )
 
 
 def _create(request: MediaRequest) -> tuple[str, dict[str, JsonValue]]:

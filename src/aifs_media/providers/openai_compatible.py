@@ -39,6 +39,8 @@ class OpenAICompatibleProvider(HttpProvider):
     label = "The OpenAI-compatible server"
     key_use: ClassVar[str] = "image generation"
     key_required: ClassVar[bool] = False
+    # Nothing documents that a 5xx is free.
+    refusal_statuses: ClassVar[frozenset[int]] = frozenset()
 
     def prepare(self) -> None:
         """Make what the provider keeps between calls."""
@@ -61,7 +63,7 @@ class OpenAICompatibleProvider(HttpProvider):
         failed = answers.failed_generation(answer, self._vendor)
         if failed is not None:
             return failed
-        error = self.error(answer, maybe_billed=answers.may_be_accepted(answer.status))
+        error = self.error(answer, maybe_billed=self.may_be_accepted(answer))
         if isinstance(error, ModelRetiredError):
             error.model = f"{self.name}:{request.model}"
         raise error

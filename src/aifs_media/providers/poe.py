@@ -55,7 +55,7 @@ class PoeProvider(HttpProvider):
     billing_url: ClassVar[str] = "https://poe.com/api/keys"
     keys_url: ClassVar[str] = "https://poe.com/api/keys"
     delivery_hosts: tuple[str, ...] = ("*.poecdn.net",)
-    # The documentation says of both, and of 408 and 429, that the same call may be sent again.
+    # The documentation says of both, and of 429 and of its own 408, that the same call may be sent again.
     refusal_statuses: ClassVar[frozenset[int]] = frozenset({503, 529})
     capabilities: Sequence[Capability] = load_capabilities("poe")
 
@@ -121,10 +121,14 @@ class PoeProvider(HttpProvider):
         failed = answers.failed_generation(answer, redact=self._redact)
         if failed is not None:
             return failed
-        error = self.error(answer, maybe_billed=answer.status >= 500 and answer.status not in self.refusal_statuses)
+        error = self.error(answer, maybe_billed=self.may_be_accepted(answer))
         if isinstance(error, ModelRetiredError):
             raise await self._no_such_bot(request.kind, request.model, error.request_id)
         raise error
+
+    def may_be_accepted(self, answer: Answer) -> bool:
+        """Say whether a create that was answered like this may have been accepted: a 408 in Poe's own words says that it was not."""
+        return super().may_be_accepted(answer) and not answers.did_not_start(answer)
 
     async def poll(self, ref: JsonValue) -> Pending | Succeeded | Failed:
         """Ask how a job of `/v1/videos` stands.

@@ -1,7 +1,7 @@
 """Replicate: `replicate.com`, some hundred image and video models behind one API.
 
 A job is called a prediction there. Facts: replicate.com/docs, and its OpenAPI file of 2026-03-16. What is pure has modules of
-its own: `_replicate_requests`, `_replicate_states`, `_replicate_schemas` and `_replicate_refusals`.
+its own: `_replicate_requests`, `_replicate_states`, `_replicate_matches`, `_replicate_schemas` and `_replicate_refusals`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from aifs_media.providers import _replicate_schemas as schemas
 from aifs_media.providers import _replicate_states as states
 from aifs_media.providers._data import load_capabilities, load_data
 from aifs_media.providers._models import missing_model
+from aifs_media.providers._reading import moment
+from aifs_media.providers._replicate_matches import is_anothers, is_of, version_of
 from aifs_media.providers._replicate_refusals import BILLING_URL, refusal
 from aifs_media.providers._replicate_requests import ModelName
 from aifs_media.providers._replicate_webhooks import ReplicateWebhooks, webhook_members
@@ -125,7 +127,8 @@ class ReplicateProvider(HttpProvider):
         """
         del submit_key
         model = ModelName.parse(request.model)
-        hold = requests.hold_seconds(request, self._built_in(model, request.kind))
+        built_in = self._built_in(model, request.kind)
+        hold = requests.hold_seconds(request, built_in)
         runs_as = await self._runs_as(model, request.kind)
         try:
             answer = await self.answer(
@@ -142,6 +145,14 @@ class ReplicateProvider(HttpProvider):
         except UnexpectedResponseError as error:
             error.maybe_billed, error.retryable = True, False
             raise
+        if is_anothers(prediction, request, built_in):
+            raise UnexpectedResponseError(
+                "Replicate answered a create with a prediction of another prompt or seed, which is left alone.",
+                hint="A cache or proxy in between may have mixed up two answers.",
+                provider=self.name,
+                request_id=answer.request_id,
+                maybe_billed=True,
+            )
         self._remember(str(prediction["id"]), request.model)
         return self._state(prediction, answer, held_files=request.n if hold else 0)
 
@@ -171,27 +182,36 @@ class ReplicateProvider(HttpProvider):
         except ModelRetiredError as error:
             raise self._no_such_job(ref, error) from error
         status = states.prediction_of(answer).get("status")
-        return "too_late" if status in {"succeeded", "failed"} else "cancelled"
+        return "too_late" if status in ("succeeded", "failed") else "cancelled"
 
     async def find(self, request: MediaRequest, *, since: datetime, until: datetime) -> Sequence[Found]:
-        """Return the predictions of that time with the same model and inputs. The list is the whole account's.
+        """Return the predictions of that time that may be the request's, each once. The list is the whole account's.
 
         Raises:
             MediaError: it could not look through the whole window.
         """
-        found: list[Found] = []
-        path = "/predictions"
+        built_in = self._built_in(ModelName.parse(request.model), request.kind)
+        # By id, since one that is made meanwhile moves the others to a later page, where they are listed again.
+        found: dict[JsonValue, Found] = {}
         params: dict[str, str] | None = {"created_after": since.isoformat(), "created_before": until.isoformat()}
-        for _ in range(PAGES_LIMIT):
-            answer = await self.answer("GET", path, params=params)
+        pages = ["/predictions"]
+        while len(pages) <= PAGES_LIMIT:
+            answer = await self.answer("GET", pages[-1], params=params)
             listed, following = states.page_of(answer)
-            found.extend(self._found(prediction, answer) for prediction in listed if _is_of(prediction, request))
+            ours = [prediction for prediction in listed if is_of(prediction, request, built_in)]
+            found |= {prediction["id"]: self._found(prediction, answer) for prediction in ours}
             if following is None:
-                return found
+                return list(found.values())
+            if following in pages:
+                raise self._unending(f"names a page that was read already between {since} and {until}")
+            pages.append(following)
             # A whole address with a query of its own, which httpx drops for any other params, even empty ones.
-            path, params = following, None
-        raise UnexpectedResponseError(
-            f"Replicate lists more than {PAGES_LIMIT} pages of predictions between {since} and {until}.",
+            params = None
+        raise self._unending(f"has more than {PAGES_LIMIT} pages between {since} and {until}")
+
+    def _unending(self, what: str) -> UnexpectedResponseError:
+        return UnexpectedResponseError(
+            f"Replicate's list of predictions {what}.",
             hint="Look for the prediction at https://replicate.com/predictions.",
             provider=self.name,
         )
@@ -208,13 +228,13 @@ class ReplicateProvider(HttpProvider):
     def _found(self, prediction: Prediction, answer: Answer) -> Found:
         return Found(
             ref=prediction["id"],
-            created_at=states.moment(prediction.get("created_at")) or utc_now(),
+            created_at=moment(prediction.get("created_at")) or utc_now(),
             inputs=states.inputs_of(prediction),
             state=self._state(prediction, answer),
         )
 
     def _state(self, prediction: Prediction, answer: Answer, *, held_files: int = 0) -> Pending | Succeeded | Failed:
-        built_in = self._built_in(ModelName(str(prediction.get("model")), _version(prediction)))
+        built_in = self._built_in(ModelName(str(prediction.get("model")), version_of(prediction)))
         state = states.state_of(
             prediction,
             now=utc_now(),
@@ -326,7 +346,7 @@ class ReplicateProvider(HttpProvider):
             raise UnexpectedResponseError(
                 "Replicate took a file and did not say where it is.", provider=self.name, request_id=answer.request_id
             )
-        return InputRef(value=url, expires_at=states.moment(file.get("expires_at")))
+        return InputRef(value=url, expires_at=moment(file.get("expires_at")))
 
     async def check(self) -> Sequence[Check]:
         """Prove the key by asking whose it is, which costs nothing."""
@@ -354,18 +374,3 @@ class ReplicateProvider(HttpProvider):
 
 def _path(ref: JsonValue) -> str:
     return f"/predictions/{quote(str(ref), safe='')}"
-
-
-def _version(prediction: Prediction) -> str:
-    """Return a prediction's version, if it is one: official models say "hidden" or an internal name instead."""
-    version = prediction.get("version")
-    return version if isinstance(version, str) and len(version) == 64 else ""
-
-
-def _is_of(prediction: Prediction, request: MediaRequest) -> bool:
-    """Say whether a prediction has a request's model and, one for one, its inputs."""
-    asked = ModelName.parse(request.model)
-    made = ModelName(str(prediction.get("model")), _version(prediction))
-    inputs = states.inputs_of(prediction)
-    same_inputs = all(name in inputs and inputs[name] == value for name, value in request.inputs.items())
-    return bool(request.inputs) and same_inputs and made.may_be(asked)

@@ -17,6 +17,7 @@ from aifs_media.errors import JobNotFoundError, UnexpectedResponseError
 from aifs_media.providers import _runway_answers as answers
 from aifs_media.providers._data import load_capabilities, load_data
 from aifs_media.providers._models import missing_model
+from aifs_media.providers._reading import number
 from aifs_media.providers._runway_requests import create_call
 from aifs_media.records import Check, utc_now
 from aifs_media.toolkit import HttpProvider, InputRef, MediaError, ModelRetiredError, Pending
@@ -190,8 +191,8 @@ class RunwayProvider(HttpProvider):
             body = await self.call("GET", "/v1/organization")
         except MediaError as error:
             return [Check(name=self.name, ok=False, message=error.message, hint=error.hint)]
-        left = body.get("creditBalance") if isinstance(body, dict) else None
-        if not isinstance(left, int | float):
+        left = number(body.get("creditBalance")) if isinstance(body, dict) else None
+        if left is None:
             message = "Runway accepts the key and does not say how many credits are left."
             return [Check(name=self.name, ok=True, message=message)]
         return [

@@ -45,6 +45,8 @@ class StabilityProvider(HttpProvider):
     key_use: ClassVar[str] = "image generation"
     billing_url: ClassVar[str] = "https://platform.stability.ai/account/credits"
     keys_url: ClassVar[str] = "https://platform.stability.ai/account/keys"
+    # Only 4xx is documented as a refusal.
+    refusal_statuses: ClassVar[frozenset[int]] = frozenset()
     data_uri_limit: int = REQUEST_LIMIT - ROOM_FOR_FIELDS
     reads_urls: bool = False
     capabilities: Sequence[Capability] = load_capabilities("stability")
@@ -73,8 +75,7 @@ class StabilityProvider(HttpProvider):
         failed = answers.failed_generation(answer, redact=self._redact)
         if failed is not None:
             return failed
-        # Only 4xx is documented as a refusal.
-        error = self.error(answer, maybe_billed=not 400 <= answer.status < 500)
+        error = self.error(answer, maybe_billed=self.may_be_accepted(answer))
         if isinstance(error, ModelRetiredError):
             raise self._no_such_model(request.kind, request.model, request_id=error.request_id)
         raise error
