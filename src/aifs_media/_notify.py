@@ -10,7 +10,7 @@ import anyio
 
 from aifs_media._post import post
 from aifs_media._retry import retrying
-from aifs_media._urlguard import URLGuard
+from aifs_media._urlguard import URLGuard, is_address
 from aifs_media._webhooks import sign, signing_key
 from aifs_media.errors import ConfigurationError, MediaError
 from aifs_media.notification import job_ended
@@ -39,7 +39,7 @@ class Notifier:
         self._url = settings.text("MEDIA_NOTIFY_URL")
         self._settings = settings
         self._clock = clock
-        own = urlsplit(self._url).netloc
+        own = urlsplit(self._url).netloc if is_address(self._url) else ""
         self._guard = URLGuard(trusted=frozenset({own} & {*settings.items("MEDIA_TRUSTED_HOSTS")}))
 
     def address(self, asked: str | None) -> str:

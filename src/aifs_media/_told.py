@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from aifs_media._handles import same_job
+from aifs_media._urlguard import is_address
 from aifs_media.errors import ConfigurationError, StaleJobError
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def webhook_url(base: str, *, provider: str, namespace: str, job_id: str, truste
     Raises:
         ConfigurationError: the configured address is not https.
     """
+    if not is_address(base):
+        raise ConfigurationError(
+            "MEDIA_WEBHOOK_URL is not an address.",
+            hint="Give the https address at which webhook_app is reached from outside.",
+        )
     parts = urlsplit(base)
     if not parts.netloc or not (parts.scheme == "https" or (parts.scheme == "http" and parts.netloc in trusted_hosts)):
         raise ConfigurationError(

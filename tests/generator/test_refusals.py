@@ -28,6 +28,7 @@ from aifs_media.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from aifs_media.testing.emulator import Emulator
 
@@ -199,3 +200,44 @@ async def test_a_moderation_refusal_is_an_end(media: MediaGenerator, emulator: E
     assert len(emulator.books().requested("poe.chat")) == 1
     (job,) = await media.jobs()
     assert (job.stage, job.attempts[-1].outcome) == ("failed", "not_accepted")
+
+
+S3_KEYS = {"S3_ACCESS_KEY_ID": "canary-access-key", "S3_SECRET_ACCESS_KEY": "canary-secret-key", "S3_BUCKET": "media", "S3_REGION": "us-east-1"}  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["https://℀.com/v1", "http://[", "https://x:abc"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"MEDIA_NOTIFY_URL": "ADDRESS"},
+        {"MEDIA_WEBHOOK_URL": "ADDRESS"},
+        {"MEDIA_STORAGE": "local", "MEDIA_PUBLIC_URL": "ADDRESS"},
+        {"MEDIA_STORAGE": "s3", "S3_ENDPOINT": "ADDRESS", **S3_KEYS},
+        {"MEDIA_STORAGE": "s3", "S3_PUBLIC_URL": "ADDRESS", **S3_KEYS},
+    ],
+    ids=lambda settings: "-".join(settings)[:40],
+)
+async def test_an_address_that_cannot_be_read(
+    emulator: Emulator, tmp_path: Path, settings: dict[str, str], address: str
+) -> None:
+    """It is refused by name, before anything is sent."""
+    given = {name: address if value == "ADDRESS" else value for name, value in settings.items()}
+    with pytest.raises(MediaError):
+        await MediaGenerator.from_env({**emulator.settings(), "MEDIA_LOCAL_DIR": str(tmp_path), **given}).image("a fox")
+    assert emulator.books().creates == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"MEDIA_LEDGER": "sqlite:////tmp/\x00x"},
+        {"MEDIA_LEDGER": f"sqlite:///{'a' * 300}"},
+        {"MEDIA_STORAGE": "local", "MEDIA_LOCAL_DIR": "/tmp/\x00x"},
+    ],
+)
+async def test_a_path_that_there_cannot_be(emulator: Emulator, tmp_path: Path, settings: dict[str, str]) -> None:
+    """It is refused by name, before anything is sent."""
+    folder = {"MEDIA_STORAGE": "local", "MEDIA_LOCAL_DIR": str(tmp_path)}
+    with pytest.raises(MediaError):
+        await MediaGenerator.from_env({**emulator.settings(), **folder, **settings}).image("a fox")
+    assert emulator.books().creates == 0

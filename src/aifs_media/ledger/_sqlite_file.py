@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 from aifs_media.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Generator
 
     from aifs_media.errors import MediaError
@@ -75,6 +75,8 @@ class SqliteFile:
     """One connection, one call at a time, from any thread. Opened by the first call, and again after `close`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if "\0" in os.fspath(path):
+            raise ConfigurationError("A path with a NUL is no path of a ledger.", hint="Check MEDIA_LEDGER.")
         # Absolute, so that a later change of the working directory does not begin a second ledger.
         self._path = Path(path).absolute()
         self._lock = threading.Lock()
@@ -202,11 +204,11 @@ class SqliteFile:
                     f"The file {path!r} is not a SQLite database.",
                     hint="It was not touched. Name a file of its own for the ledger.",
                 )
-            case sqlite3.SQLITE_CANTOPEN if self._path.is_dir():
+            case sqlite3.SQLITE_CANTOPEN if os.path.isdir(path):  # noqa: PTH112 - pathlib's raises for a name too long
                 return ConfigurationError(
                     f"The ledger {path!r} is a directory.", hint="Name a file, for example media.db inside it."
                 )
-            case sqlite3.SQLITE_CANTOPEN if not self._path.parent.is_dir():
+            case sqlite3.SQLITE_CANTOPEN if not os.path.isdir(self._path.parent):  # noqa: PTH112 - the same
                 return ConfigurationError(
                     f"The directory {str(self._path.parent)!r} of the ledger does not exist.", hint="Make it first."
                 )

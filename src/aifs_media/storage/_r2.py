@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aifs_media._secrets import without_query
+from aifs_media._urlguard import is_address
 from aifs_media.errors import ConfigurationError
 
 HOST_ENDING = ".r2.cloudflarestorage.com"
@@ -20,7 +21,11 @@ SECRET_ACCESS_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 def is_r2(endpoint: str) -> bool:
     """Whether the endpoint is Cloudflare's own."""
-    return (urlsplit(endpoint).hostname or "").endswith(HOST_ENDING)
+    return _host(endpoint).endswith(HOST_ENDING)
+
+
+def _host(endpoint: str) -> str:
+    return (urlsplit(endpoint).hostname or "") if is_address(endpoint) else ""
 
 
 def r2_endpoint(*, account_id: str, jurisdiction: str, endpoint: str, bucket: str) -> str:
@@ -45,7 +50,7 @@ def r2_endpoint(*, account_id: str, jurisdiction: str, endpoint: str, bucket: st
 
 def jurisdiction_of(endpoint: str) -> str:
     """Return the jurisdiction in an R2 address, or an empty text."""
-    labels = (urlsplit(endpoint).hostname or "").removesuffix(HOST_ENDING).split(".")
+    labels = _host(endpoint).removesuffix(HOST_ENDING).split(".")
     return labels[-1] if len(labels) > 1 else ""
 
 
@@ -71,7 +76,7 @@ def check_public_url(public_url: str) -> None:
     Raises:
         ConfigurationError: it is no http(s) address, or it is the S3 address of R2.
     """
-    parts = urlsplit(public_url)
+    parts = urlsplit(public_url) if is_address(public_url) else SplitResult("", "", "", "", "")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
             f"The public URL {without_query(public_url)!r} is not an http or https address.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import anyio
 
 from aifs_media._keys import public_url as join_public_url
-from aifs_media.errors import BucketNotFoundError, RequestRejectedError, StorageError, UploadError
+from aifs_media.errors import BucketNotFoundError, ConfigurationError, RequestRejectedError, StorageError, UploadError
 from aifs_media.records import Check, ObjectURL, StoredObject
 from aifs_media.storage._object_key import check_object_key
 from aifs_media.storage._pieces import Pieces
@@ -63,6 +63,8 @@ class LocalStorage:
 
     def __init__(self, folder: str | os.PathLike[str], *, public_url: str | None = None) -> None:
         self.name = "local"
+        if "\0" in os.fspath(folder):
+            raise ConfigurationError("A path with a NUL is no folder.", hint="Check MEDIA_LOCAL_DIR.")
         self.folder = Path(folder).expanduser().absolute()
         self._public_url = public_url or ""
         if self._public_url:

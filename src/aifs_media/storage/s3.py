@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aifs_media._clock import SystemClock
 from aifs_media._keys import public_url as join_public_url
 from aifs_media._secrets import Secret, without_query
+from aifs_media._urlguard import is_address
 from aifs_media.errors import ConfigurationError, RequestRejectedError, StorageError
 from aifs_media.records import ObjectURL, StoredObject
 from aifs_media.storage import _r2
@@ -288,7 +289,7 @@ class S3Storage:
 
 
 def _check_endpoint(endpoint: str, region: str, settings: str) -> None:
-    if endpoint and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", endpoint):
+    if endpoint and not (re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", endpoint) and is_address(endpoint)):
         raise ConfigurationError(
             f"The endpoint {without_query(endpoint)!r} is not an http or https address.",
             hint=f"Set {settings}_ENDPOINT to something like 'https://s3.example.com', without key, query or fragment.",
