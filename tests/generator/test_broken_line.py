@@ -133,7 +133,7 @@ def test_a_download_that_never_gets_through(tmp_path: Path, anyio_backend: str, 
 def test_a_download_that_trickles(tmp_path: Path, anyio_backend: str) -> None:
     """Bytes come, and too few of them: it ends within minutes of reading, and is stored later."""
     with behind_proxies(tmp_path / "one") as (one, _, delivery):
-        delivery.scripts.append(Script(piece=80, pause=0.25))
+        delivery.scripts.append(Script(piece=80, pause=0.25, at_once=600))
         error, seconds = make(one, anyio_backend)
         assert isinstance(error, DownloadError)
         assert "slower than" in str(error)

@@ -13,8 +13,11 @@ from tests.proof.mutants import (
     REPLICATE,
     SECRETS,
     STRANGERS,
+    WEBHOOKS,
     Mutant,
 )
+
+HOSTILE = "tests/test_hostile_answers.py"
 
 NEVER_LOST = (
     Mutant(
@@ -154,6 +157,27 @@ NEVER_LIE = (
         (f"{DOWNLOAD}::test_inline_bytes_are_checked_too", f"{DOWNLOAD}::test_a_file_without_its_end_is_refused"),
     ),
     Mutant(
+        "an answer has a limit as a whole",
+        "_answer_limit.py",
+        "scope.deadline = anyio.current_time() + seconds",
+        "pass",
+        (f"{HOSTILE}::test_a_head_that_drips", f"{HOSTILE}::test_a_head_of_an_answer_that_drips"),
+    ),
+    Mutant(
+        "what an answer's JSON would make is counted before",
+        "_outside_json.py",
+        'if sum(body.count(mark) for mark in (b"{", b"[", b",")) > MOST_VALUES:',
+        "if False:",
+        ("tests/test_inline.py::test_more_than_an_answer_holds_is_an_error",),
+    ),
+    Mutant(
+        "all pictures of a moving image count",
+        "_sniff.py",
+        "if measured.pictures > 1 and pixels * measured.pictures > self._max_moving_pixels:",
+        "if False:",
+        ("tests/test_sniff.py::test_a_bomb_of_pictures",),
+    ),
+    Mutant(
         "a picture is no film",
         "_sniff.py",
         "if found.kind != self._kind:",
@@ -283,6 +307,13 @@ NEVER_TELL = (
         ("tests/test_webhooks.py::test_other_bodies_and_secrets_are_refused",),
     ),
     Mutant(
+        "a webhook's repeated header is refused",
+        "contrib/web.py",
+        'if name in joined and "webhook" in name:',
+        "if False:",
+        (f"{WEBHOOKS}::test_a_repeated_header_is_refused",),
+    ),
+    Mutant(
         "an old webhook is refused",
         "_webhooks.py",
         "if abs(int(timestamp) - now.timestamp()) > TOLERANCE:",
@@ -309,6 +340,20 @@ NEVER_TELL = (
         "redact(str(ref))",
         "str(ref)",
         (f"{LIFETIMES}::test_a_signed_handle_is_told_to_nobody",),
+    ),
+    Mutant(
+        "records are shown without queries",
+        "_record.py",
+        "shown(value) if name in _MAY_HOLD_URLS else value",
+        "value",
+        (f"{SECRETS}::test_records_are_shown_without_queries",),
+    ),
+    Mutant(
+        "our requests are logged without queries",
+        "_httpx_log.py",
+        "if _ours.get() and isinstance(record.args, tuple):",
+        "if False:",
+        (f"{HOSTILE}::test_the_log_of_httpx_holds_no_queries_of_ours",),
     ),
     Mutant(
         "settings are shown without keys",

@@ -28,6 +28,7 @@ class Script:
         then: "reset" sends RST to both sides, "close" ends orderly, "stall" passes nothing more on in either direction.
         piece: Bytes from the server that are passed on at a time, 0 for as they come.
         pause: Real seconds between such pieces.
+        at_once: Bytes from the server that are passed on before that, as they come: an answer's head, for example.
     """
 
     sent: int | None = None
@@ -35,6 +36,7 @@ class Script:
     then: Literal["reset", "close", "stall"] = "reset"
     piece: int = 0
     pause: float = 0.0
+    at_once: int = 0
 
 
 REFUSED = Script(sent=0, received=0, then="reset")
@@ -115,8 +117,9 @@ class _Connection:
     def _pass_on(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
         left = limit
         down = sink is self._client
+        at_once = self._script.at_once
         while left is None or left > 0:
-            size = self._script.piece if down and self._script.piece else PIECE
+            size = at_once or self._script.piece or PIECE if down else PIECE
             data = self._receive(source, size if left is None else min(size, left))
             if data is None:
                 return
@@ -125,12 +128,13 @@ class _Connection:
                 with contextlib.suppress(OSError):
                     sink.shutdown(socket.SHUT_WR)
                 return
-            if down and self._script.pause:
+            if down and self._script.pause and not at_once:
                 self._stopped.wait(self._script.pause)
             if not self._send(sink, data):
                 self._struck.set()
                 return
             left = None if left is None else left - len(data)
+            at_once = max(at_once - len(data), 0)
         if self._script.then == "stall":
             self._stopped.wait()
         self._struck.set()
