@@ -46,7 +46,7 @@ async def test_all_is_well(emulator: Emulator) -> None:
         ({"MEDIA_NOTIFY_URL": "https://example.com/ended"}, "setting MEDIA_NOTIFY_URL", "MEDIA_NOTIFY_SECRET"),
         ({"MEDIA_NOTIFY_SECRET": KEY}, "setting MEDIA_NOTIFY_SECRET", "whsec_"),
         ({"REPLICATE_WEBHOOK_SECRET": KEY}, "setting REPLICATE_WEBHOOK_SECRET", "whsec_"),
-        ({"MEDIA_WEBHOOK_URL": "nonsense"}, "setting MEDIA_WEBHOOK_URL", "cannot be given to a provider"),
+        ({"MEDIA_WEBHOOK_URL": "nonsense"}, "setting MEDIA_WEBHOOK_URL", "is not an address"),
         ({"MEDIA_TRUSTED_HOSTS": "nonsense"}, "setting MEDIA_TRUSTED_HOSTS", "not of the form host:port"),
         ({"REPLICATE_DELIVERY_HOSTS": "no host"}, "replicate", "neither a host name nor a pattern"),
         ({"VIDEO_MODEL": "nope:x"}, "VIDEO_MODEL", "no provider named 'nope'"),

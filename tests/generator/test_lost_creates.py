@@ -11,8 +11,8 @@ import pytest
 from aifs_media import GenerationFailedError, GenerationTimeoutError, MediaGenerator, Settings, StaleJobError
 from aifs_media.errors import DownloadError, JobCanceledError, LedgerError, SubmissionUncertainError
 from aifs_media.ledger.memory import MemoryLedger
-from aifs_media.providers.poe import PoeProvider
 from aifs_media.providers.replicate import ReplicateProvider
+from aifs_media.providers.runway import RunwayProvider
 from aifs_media.records import Failed, ObjectURL
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.testing import EmulatedClock
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 FILM = "replicate:anotherjesse/zeroscope-v2-xl:9f747673945c62801b13b84701c783929c0ee784e4748ec062204894dda1a351"
-VIDEO = "poe:veo-3.1"
+PICTURE = "runway:gen4_image"
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def build(emulator: Emulator, clock: EmulatedClock) -> Callable[..., MediaGenera
     """Build a generator with parts of the test's own."""
 
     def built(
-        provider: type[ReplicateProvider | PoeProvider] | None = None,
+        provider: type[ReplicateProvider | RunwayProvider] | None = None,
         *,
         ledger: Ledger | None = None,
         time: Clock | None = None,
@@ -186,7 +186,7 @@ class Unanswered(MemoryLedger):
 # -- answered late -----------------------------------------------------------------------------------------------------
 
 
-class Late(PoeProvider):
+class Late(RunwayProvider):
     """The answer to a create comes when its caller's time is up."""
 
     async def submit(self, request: Any, *, submit_key: str) -> Any:
@@ -195,7 +195,7 @@ class Late(PoeProvider):
         return await super().submit(request, submit_key=submit_key)
 
 
-class LateAndRefused(PoeProvider):
+class LateAndRefused(RunwayProvider):
     """The same, where the job has failed at once."""
 
     async def submit(self, request: Any, *, submit_key: str) -> Any:
@@ -212,19 +212,19 @@ async def test_a_job_that_was_accepted_in_the_last_seconds_is_known(
     ledger = MemoryLedger(clock=clock)
     media = build(Late, ledger=ledger)
     with pytest.raises(GenerationTimeoutError, match="goes on at the provider"):
-        await media.video("a fox", model=VIDEO, duration=4, timeout=0.3, job_id="one", on_cancel="detach")
+        await media.image("a fox", model=PICTURE, timeout=0.3, job_id="one", on_cancel="detach")
     job = await ledger.load("one")
     assert job is not None
     assert (job.stage, job.ref is not None) == ("submitted", True)
-    (film,) = await media.resume("one", timeout=500)
-    assert film.duration == 4.0
+    (picture,) = await media.resume("one", timeout=500)
+    assert picture.width
     assert emulator.books().creates == 1
 
 
 async def test_a_failure_in_the_last_seconds_is_a_failure(build: Callable[..., MediaGenerator]) -> None:
     """It is said to be free of charge, and stays so."""
     with pytest.raises(GenerationFailedError, match="out of order") as caught:
-        await build(LateAndRefused).video("a fox", model=VIDEO, duration=4, timeout=0.3)
+        await build(LateAndRefused).image("a fox", model=PICTURE, timeout=0.3)
     assert not caught.value.maybe_billed
 
 
@@ -259,7 +259,7 @@ async def test_a_worker_that_slept_tells_what_it_learned(
     """Another one took the job over meanwhile and gave it up as uncertain; the ref of the answer rescues it."""
     ledger = MemoryLedger(clock=clock)
 
-    class Asleep(PoeProvider):
+    class Asleep(RunwayProvider):
         async def submit(self, request: Any, *, submit_key: str) -> Any:
             state = await super().submit(request, submit_key=submit_key)
             job = await ledger.load("one")
@@ -269,9 +269,9 @@ async def test_a_worker_that_slept_tells_what_it_learned(
 
     media = build(Asleep, ledger=ledger)
     with pytest.raises(StaleJobError):
-        await media.video("a fox", model=VIDEO, duration=4, job_id="one")
-    (film,) = await media.resume("one")
-    assert film.duration == 4.0
+        await media.image("a fox", model=PICTURE, job_id="one")
+    (picture,) = await media.resume("one")
+    assert picture.width
 
 
 async def test_a_job_that_was_given_up_is_adopted_by_its_ref(
@@ -280,13 +280,13 @@ async def test_a_job_that_was_given_up_is_adopted_by_its_ref(
     """Its row is the one that goes on."""
     ledger = MemoryLedger(clock=clock)
     media = build(ledger=ledger)
-    job = await media.start("video", "a fox", model=VIDEO, duration=4, job_id="one")
+    job = await media.start("image", "a fox", model=PICTURE, job_id="one")
     kept = await ledger.load("one")
     assert kept is not None
     await ledger.update(kept.model_copy(update={"stage": "uncertain"}), expected_version=kept.version)
     emulator.advance(100)
-    (film,) = await media.adopt(f"poe:{job.ref}", kind="video")
-    assert film.job_id == "one"
+    (picture,) = await media.adopt(f"runway:{job.ref}", kind="image")
+    assert picture.job_id == "one"
 
 
 @pytest.mark.parametrize("job_id", [None, "one"])

@@ -116,6 +116,7 @@ async def test_a_video_on_poe_costs_what_its_history_says(
     assert float(asset.cost.amount or 0) == emulator.books().billed("points") > 0
 
 
+@pytest.mark.slow
 async def test_the_default_video_is_the_known_bot(media: MediaGenerator) -> None:
     """Video-Generator-PRO is not in Poe's catalogue and still the default, with its 15 seconds."""
     asset = await media.video("a city")

@@ -190,13 +190,13 @@ class Forgetful(PoeProvider):
 
 
 async def test_a_cost_that_cannot_be_told_costs_no_asset(emulator: Emulator) -> None:
-    """The figure is unknown; the asset is there."""
+    """The figure is no report; the asset is there."""
     settings = Settings.from_env(emulator.settings())
     media = MediaGenerator(
         providers=[Forgetful.from_settings(settings.environ())], settings=settings, storage=MemoryStorage()
     )
-    asset = await media.video("a fox", model="poe:veo-3.1", duration=4)
-    assert asset.cost.amount is None
+    asset = await media.image("a fox", model="poe:imagen-4")
+    assert asset.cost.status == "estimated"
 
 
 class Odd(MemoryStorage):

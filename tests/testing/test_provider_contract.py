@@ -66,7 +66,14 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("provider", PLANTED, ids=lambda provider: provider.__name__)
+# These stand still, and are waited for.
+LONG = {broken.Sleeps, broken.ReadsBlocking}
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [pytest.param(one, marks=pytest.mark.slow if one in LONG else (), id=one.__name__) for one in PLANTED],
+)
 def test_each_planted_mistake_is_found_and_named(provider: type[Sound], canaries: Canaries) -> None:
     """The right checks fail, and only those; on trio as well."""
     found = findings(provider, CHECKS, "asyncio")
