@@ -30,6 +30,13 @@ def test_every_file_comes_out_as_it_was(files: list[bytes], words: str, indent: 
     assert made.rest["data"] == [{"b64_json": place, "words": words} for place in range(len(files))]
 
 
+def test_half_a_character_spoils_no_other_file() -> None:
+    """A member with half of a surrogate pair holds no file; the picture beside it is paid for."""
+    body = b'{"data": [{"b64_json": "\\ud800AAA"}, {"b64_json": "' + text(b"picture").encode() + b'"}]}'
+    made = extract(body, "b64_json")
+    assert made.file(1) == b"picture"
+
+
 def test_words_that_look_like_a_member_are_words() -> None:
     """A prompt may quote JSON."""
     body = {"revised_prompt": 'write {"b64_json": "AAAA"} on a wall', "b64_json": text(b"picture")}

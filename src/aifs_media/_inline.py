@@ -70,4 +70,5 @@ def _unescaped(body: bytes, start: int, end: int) -> memoryview:
     """Return a text of JSON, given by its quotation marks: in place, or as a copy where it has escapes, as some servers write "/"."""
     if body.find(b"\\", start, end) < 0:
         return memoryview(body)[start + 1 : end]
-    return memoryview(json.loads(body[start : end + 1]).encode())
+    # Half a surrogate pair is no base64 either; what it stands beside may be a picture.
+    return memoryview(json.loads(body[start : end + 1]).encode(errors="replace"))
