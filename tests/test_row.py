@@ -12,7 +12,7 @@ from aifs_media._told import RefToldError, with_ref
 from aifs_media._wakeups import Wakeups
 from aifs_media.errors import StaleJobError
 from aifs_media.ledger.memory import MemoryLedger
-from aifs_media.records import Attempt, Job, MediaRequest
+from aifs_media.records import Attempt, Failure, Job, MediaRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +75,37 @@ async def test_a_second_job_of_one_create_stays_in_the_row() -> None:
     assert [attempt.ref for attempt in row.job.attempts] == ["r1", "r2"]
     for ref in ("r1", "r2"):
         assert await ledger.find_by_ref("p", ref) == row.job
+
+
+async def test_a_job_that_was_told_does_not_end_without_it() -> None:
+    """A refusal was believed, and whoever cancels then does not know that the create was accepted after all."""
+    ledger = MemoryLedger()
+    row = await working(ledger)
+    await tell(ledger, "r1")
+    with pytest.raises(RefToldError):
+        await row.change(stage="canceled", failure=Failure(reason="canceled", message="", billed="no"))
+    assert (row.job.stage, row.job.ref) == ("submitted", "r1")
+
+
+async def test_the_job_that_failed_is_not_the_one_that_goes_on() -> None:
+    """One create was accepted twice: the answer tells of one that failed, a webhook of another."""
+    ledger = MemoryLedger()
+    row = await working(ledger)
+    await tell(ledger, "r1")
+    failed = row.job.attempts[-1].model_copy(update={"outcome": "accepted", "ref": "r2"})
+    await row.change(stage="failed", attempts=(failed,), failure=Failure(reason="generation_failed", message=""))
+    assert (row.job.stage, row.job.ref, row.job.failure) == ("submitted", "r1", None)
+    assert [attempt.ref for attempt in row.job.attempts] == ["r2", "r1"]
+
+
+async def test_a_webhook_about_a_job_of_an_earlier_create_is_not_about_this_one() -> None:
+    """Its ref is in the row already, with the create that it belongs to."""
+    ledger = MemoryLedger()
+    row = await working(ledger)
+    earlier = row.job.attempts[-1].model_copy(update={"submit_key": "e", "outcome": "accepted", "ref": "r0"})
+    job = row.job.model_copy(update={"attempts": (earlier, *row.job.attempts)})
+    assert with_ref(job, "r0") is None
+    assert with_ref(job, "r1") is not None
 
 
 async def test_any_other_change_is_somebody_elses() -> None:

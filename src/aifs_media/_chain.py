@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from aifs_media._told import RefToldError
 from aifs_media.errors import (
     GenerationTimeoutError,
     JobConflictError,
@@ -33,17 +35,18 @@ async def turn_to_next_model(row: JobRow, error: MediaError) -> bool:
     following, *left = job.alternatives
     reason = job.failure.reason if job.failure is not None else error.code
     log.info("did not serve: %s; the next model is tried", reason, extra=row.fields("chain"))
-    await row.change(
-        **{name: getattr(following, name) for name in type(following).model_fields},
-        alternatives=tuple(left),
-        attempts=_attempts(row, reason),
-        stage="new",
-        failure=None,
-        cost=None,
-        parts=(),
-        emulated=False,
-        cancel_requested=False,
-    )
+    with contextlib.suppress(RefToldError):  # it was accepted after all: the job goes on with the model that it has
+        await row.change(
+            **{name: getattr(following, name) for name in type(following).model_fields},
+            alternatives=tuple(left),
+            attempts=_attempts(row, reason),
+            stage="new",
+            failure=None,
+            cost=None,
+            parts=(),
+            emulated=False,
+            cancel_requested=False,
+        )
     return True
 
 

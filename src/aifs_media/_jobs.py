@@ -13,6 +13,7 @@ from aifs_media import events
 from aifs_media._assets import addressed
 from aifs_media._chain import turn_to_next_model
 from aifs_media._draft import adopted, choose_model, draft, models_of
+from aifs_media._handles import same_job
 from aifs_media._limits import most_outputs, parsed_size
 from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
@@ -316,7 +317,7 @@ class Jobs:
             raise RequestRejectedError(f"{name!r} names no job.", hint="Write provider:id, for example replicate:ID.")
         known = await self.parts.ledger.find_by_ref(provider_name, ref)
         if known is not None:
-            return await self.finish(await self._taken_up(known))
+            return await self.finish(await self._taken_up(known, ref))
         pollable = role(self.parts.provider(provider_name), Pollable)
         if pollable is None:
             raise ConfigurationError(f"The jobs of {provider_name!r} cannot be asked for.", provider=provider_name)
@@ -333,14 +334,25 @@ class Jobs:
 
         return await self._turns.alone(job, work, patience=job.timeout)
 
-    async def _taken_up(self, job: Job) -> Job:
-        """Return a job that goes on where it was given up as uncertain although its ref is known."""
-        if job.stage != "uncertain":
+    async def _taken_up(self, job: Job, ref: str) -> Job:
+        """Return a job that goes on with that ref, where it was given up although the ref is known, or another one has failed.
+
+        Raises:
+            RequestRejectedError: it is a second job of one create, and the job has or awaits the media of the first.
+        """
+        named = next((attempt for attempt in job.attempts if same_job(attempt.ref, ref)), None)
+        others = tuple(attempt for attempt in job.attempts if attempt is not named)
+        second = not same_job(job.ref, ref)
+        if named is None or (job.stage != "uncertain" and not second):
             return job
-        *before, last = job.attempts
-        attempts = (*before, last.model_copy(update={"outcome": "accepted"}))
-        changed = job.model_copy(update={"stage": "submitted", "attempts": attempts})
-        return await self.parts.ledger.update(changed, expected_version=job.version)
+        if job.stage not in {"uncertain", "failed", "canceled", "expired"}:
+            raise RequestRejectedError(
+                f"{ref!r} is a second job of the create of {job.job_id!r}, which goes on with the first.",
+                hint="Fetch it at the provider, if it is wanted as well.",
+            )
+        attempts = (*others, named.model_copy(update={"outcome": "accepted", "reason": ""}))
+        changed = {"stage": "submitted", "attempts": attempts, "failure": None, "parts": (), "cancel_requested": False}
+        return await self.parts.ledger.update(job.model_copy(update=changed), expected_version=job.version)
 
     def _pipeline(self, row: JobRow) -> Pipeline:
         raise_if_ended(row.job)

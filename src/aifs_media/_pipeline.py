@@ -20,6 +20,7 @@ from aifs_media._poll import Deadline
 from aifs_media._reconcile import reconcile
 from aifs_media._shield import shielded
 from aifs_media._submit import submit
+from aifs_media._told import RefToldError
 from aifs_media._wait import SETTLE_LIMIT, look, stop, wait
 from aifs_media.errors import (
     GenerationTimeoutError,
@@ -136,6 +137,8 @@ class Pipeline:
         if row.job.stage in {"intent", "unknown"}:
             # On record first: whoever finds out later what became of the create must not send it again.
             await row.change(cancel_requested=True)
+        # A webhook may have told meanwhile that it was accepted.
+        if row.job.stage in {"intent", "unknown"}:
             with contextlib.suppress(SubmissionUncertainError):
                 await self._reconcile(
                     "it was cancelled before the create was answered",
@@ -153,8 +156,9 @@ class Pipeline:
                 f"The job was cancelled. {words}" if row.job.attempts else "The job was cancelled before it was sent."
             )
             failure = Failure(reason="canceled", message=message, billed="unknown" if lost else "no")
-            await row.change(stage="canceled", failure=failure)
-        elif row.job.stage == "submitted":
+            with contextlib.suppress(RefToldError):
+                await row.change(stage="canceled", failure=failure)
+        if row.job.stage == "submitted":
             await record(row, await stop(row, provider=self._provider, state=Pending(ref=row.job.ref)))
 
     def _deadline(self) -> Deadline:

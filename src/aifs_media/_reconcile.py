@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from aifs_media._handles import ref_key
+from aifs_media._handles import ref_key, same_job
 from aifs_media._outcome import believed, record
 from aifs_media._retry import ATTEMPTS
 from aifs_media._secrets import redact
@@ -127,14 +127,18 @@ async def _not_held(row: JobRow, ledger: Ledger, found: Sequence[Found], reason:
         SubmissionUncertainError: another row holds the only one with our own seed, which shows that the create was accepted.
     """
     free: list[Found] = []
-    elsewhere = ""
+    elsewhere, adopted = "", False
     for one in found:
         holder = await ledger.find_by_ref(row.job.provider, one.ref)
         if holder is None:
             free.append(one)
         elif (holder.namespace, holder.job_id) != (row.job.namespace, row.job.job_id):
             elsewhere = holder.job_id
-    if elsewhere and not free and row.job.seed_is_ours:
+            # A row without a create of its own: somebody took over by hand what nobody knew the row of.
+            adopted = adopted or not holder.attempts[-1].submit_key
+        elif not any(same_job(attempt.ref, one.ref) for attempt in row.job.attempts) and await row.was_told():
+            raise RefToldError
+    if elsewhere and not free and (row.job.seed_is_ours or adopted):
         await row.change(stage="uncertain")
         hint = f"The create was accepted, and the job {elsewhere!r} of this ledger has it: go on with that."
         raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
@@ -151,8 +155,8 @@ async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], r
         )
         raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)
     kept, *others = sorted(found, key=_worth)
-    for other in others:
-        await _put_aside(row, provider, other)
+    if others:
+        await _put_aside(row, provider, kept, others)
     state = believed(kept.state, provider)
     await record(row, state)
     return state
@@ -164,18 +168,22 @@ def _worth(one: Found) -> tuple[int, datetime]:
     return order, one.created_at
 
 
-async def _put_aside(row: JobRow, provider: MediaProvider, other: Found) -> None:
-    """Stop a second job of one create, and keep its name in the row: it may be paid for."""
-    outcome, cancellable = "it goes on", role(provider, Cancellable)
-    if isinstance(other.state, Pending) and cancellable is not None:
-        with contextlib.suppress(MediaError):
-            outcome = "was ended before" if await cancellable.cancel(other.ref) == "too_late" else "was cancelled"
-    elif not isinstance(other.state, Pending):
-        outcome = "had ended"
+async def _put_aside(row: JobRow, provider: MediaProvider, kept: Found, others: Sequence[Found]) -> None:
+    """Keep the names of further jobs of one create in the row, since they may be paid for; then stop them."""
     *before, last = row.job.attempts
-    second = last.model_copy(update={"outcome": "accepted", "ref": other.ref, "reason": "duplicate"})
-    warning = f"The provider made a second job of one create, {_name(row, other)}; {outcome}."
-    await row.change(attempts=(*before, second, last), warnings=(*row.job.warnings, warning))
+    accepted = last.model_copy(update={"outcome": "accepted"})
+    seconds = [accepted.model_copy(update={"ref": other.ref, "reason": "duplicate"}) for other in others]
+    # On record first: what a provider tells of one that was stopped must not be taken for the end of the one that is kept.
+    ours = accepted.model_copy(update={"ref": kept.ref})
+    await row.change(stage="submitted", attempts=(*before, *seconds, ours))
+    cancellable = role(provider, Cancellable)
+    for other in others:
+        outcome = "it goes on" if isinstance(other.state, Pending) else "had ended"
+        if isinstance(other.state, Pending) and cancellable is not None:
+            with contextlib.suppress(MediaError):
+                outcome = "had ended" if await cancellable.cancel(other.ref) == "too_late" else "was asked to stop"
+        warning = f"The provider made a second job of one create, {_name(row, other)}; {outcome}."
+        await row.change(warnings=(*row.job.warnings, warning))
 
 
 def _name(row: JobRow, one: Found) -> str:

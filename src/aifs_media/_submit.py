@@ -9,6 +9,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import anyio
+
 from aifs_media import events
 from aifs_media._inputs import readable_by_provider
 from aifs_media._outcome import believed, record
@@ -43,6 +45,9 @@ SEND_WITHIN = 30.0
 """Seconds after which an intent is too old to be sent: whoever takes the job over waits for that moment."""
 
 RECORD_LIMIT = 5.0
+
+ANSWER_LIMIT = 25.0
+"""Seconds for recording what a create was answered with, tries of a ledger that is away included."""
 
 log = logging.getLogger("aifs_media.submit")
 
@@ -145,7 +150,9 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest, led
             await shielded(RECORD_LIMIT, lambda: _note_unknown(row, "cancelled"))
         raise
     try:
-        await record(row, state)
+        # Whoever waits may be gone or out of patience by now; what was answered is put on record all the same.
+        with anyio.move_on_after(ANSWER_LIMIT, shield=True):
+            await record(row, state)
     except StaleJobError:
         # Somebody took the job over while this process slept. What the provider answered is told as a webhook tells it.
         await tell_ref(row.job, state.ref, ledger)
@@ -155,6 +162,8 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest, led
         log.warning("accepted, ref %s, which could not be recorded", ref, extra=row.fields("submit"))
         error.hint = f"{row.job.provider} has accepted the create as {ref}, which could not be recorded."
         raise
+    if row.job.stage == "submitted" and not isinstance(state, Pending):
+        return Pending(ref=row.job.ref)  # a webhook has told of another job of this create, which goes on
     return state
 
 

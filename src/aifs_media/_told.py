@@ -27,6 +27,9 @@ NOT_KNOWN_YET = frozenset({"new", "intent", "unknown", "uncertain"})
 """Stages of a job whose create may have been accepted without our knowing."""
 
 
+ENDED = frozenset({"failed", "canceled", "expired"})
+"""Stages in which nothing more is made."""
+
 TRIES = 5
 """How often the row is read again because somebody changed it between reading and writing."""
 
@@ -78,6 +81,8 @@ def with_ref(job: Job, ref: JsonValue) -> Job | None:
     *before, last = job.attempts
     if (last.provider, last.model) != (job.provider, job.request.model):
         return None
+    if any(attempt.ref is not None and same_job(attempt.ref, ref) for attempt in before):
+        return None
     accepted = last.model_copy(update={"outcome": "accepted", "ref": ref})
     return job.model_copy(update={"stage": "submitted", "attempts": (*before, accepted)})
 
@@ -86,7 +91,11 @@ async def tell_ref(job: Job, ref: JsonValue, ledger: Ledger) -> None:
     """Write a ref into the job's row as it stands now, if the row does not know yet how its create ended."""
     for _ in range(TRIES):
         latest = await ledger.load(job.job_id, namespace=job.namespace)
-        told = None if latest is None or ref is None else with_ref(latest, ref)
+        # Only of the very create that was answered; the job may have gone on to another one.
+        same = latest is not None and [one.submit_key for one in latest.attempts] == [
+            one.submit_key for one in job.attempts
+        ]
+        told = with_ref(latest, ref) if latest is not None and same and ref is not None else None
         if latest is None or told is None:
             return
         with contextlib.suppress(StaleJobError):
@@ -110,15 +119,21 @@ def updates_on_told(updates: dict[str, object], told: Job) -> dict[str, object]:
     """Return the changes that somebody who did not know the ref wanted to make, as they are right now that it is known.
 
     Raises:
-        RefToldError: they said that the create was not accepted, or that nobody knows.
+        RefToldError: they said that the create was not accepted, that nobody knows, or that the job is over without it.
     """
     attempts = cast("tuple[Attempt, ...]", updates.get("attempts", ()))
-    if updates.get("stage") in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted"):
+    stage = updates.get("stage")
+    if stage in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted") or (stage in ENDED and not attempts):
         raise RefToldError
     if attempts and attempts[-1].ref is None:
         return {**updates, "attempts": (*attempts[:-1], attempts[-1].model_copy(update={"ref": told.ref}))}
     if attempts and not same_job(attempts[-1].ref, told.ref):
         # One create was accepted twice: the answer names the one, the webhook the other, and either may be paid for.
-        second = attempts[-1].model_copy(update={"ref": told.ref, "reason": "duplicate"})
-        return {**updates, "attempts": (*attempts[:-1], second, attempts[-1])}
+        second = attempts[-1].model_copy(update={"ref": told.ref})
+        if stage in ENDED:
+            return {"attempts": (*attempts[:-1], attempts[-1].model_copy(update={"reason": "duplicate"}), second)}
+        return {
+            **updates,
+            "attempts": (*attempts[:-1], second.model_copy(update={"reason": "duplicate"}), attempts[-1]),
+        }
     return updates

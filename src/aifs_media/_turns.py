@@ -13,7 +13,7 @@ import anyio
 
 from aifs_media import events
 from aifs_media._poll import Deadline
-from aifs_media._row import JobRow
+from aifs_media._row import MAYBE_BILLED, JobRow
 from aifs_media._shield import shielded
 from aifs_media.errors import MediaError, StaleJobError
 
@@ -107,6 +107,7 @@ class Turns:
                     job=job,
                     hint="Wait for it there, or try again when it has ended.",
                     retryable=True,
+                    maybe_billed=job.stage in MAYBE_BILLED,
                 )
             if not told:
                 self._tell_held(job)

@@ -6,6 +6,7 @@ in one thread, which lives while a call or a `with` block holds it.
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -287,17 +288,23 @@ class SyncMediaGenerator:
             except (
                 BaseException
             ):  # nobody will leave a block that was not entered, and the loop's thread would stay for ever
-                self._release()
+                self._release(*sys.exc_info())
                 raise
         return portal
 
-    def _release(self) -> None:
+    def _release(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         with self._lock:
             self._users -= 1
             if not self._users and self._stack is not None:
                 # Within the lock, so that no other thread begins on a second loop while the first still holds the connections.
                 stack, self._stack, self._portal = self._stack, None, None
-                stack.close()
+                # With the error, so that what is still under way on the loop is cancelled and not waited for.
+                stack.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"Sync{self._media!r}"

@@ -9,11 +9,17 @@ import anyio
 import pytest
 
 from aifs_media import GenerationFailedError, GenerationTimeoutError, MediaGenerator, Settings, StaleJobError
-from aifs_media.errors import DownloadError, JobCanceledError, LedgerError, SubmissionUncertainError
+from aifs_media.errors import (
+    DownloadError,
+    JobCanceledError,
+    LedgerError,
+    RequestRejectedError,
+    SubmissionUncertainError,
+)
 from aifs_media.ledger.memory import MemoryLedger
 from aifs_media.providers.replicate import ReplicateProvider
 from aifs_media.providers.runway import RunwayProvider
-from aifs_media.records import Failed, ObjectURL
+from aifs_media.records import Failed, Failure, ObjectURL
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.testing import EmulatedClock
 
@@ -134,6 +140,49 @@ async def test_a_job_that_was_adopted_by_hand_is_not_made_again(
     with pytest.raises(SubmissionUncertainError, match="go on with that"):
         await media.resume("one")
     assert emulator.books().creates == 1
+
+
+async def test_what_was_adopted_by_hand_proves_also_a_users_seed(
+    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+) -> None:
+    """Nobody but us would have adopted it into this ledger."""
+    media = build(ledger=MemoryLedger(clock=clock))
+    emulator.fault("replicate.list", "lag", seconds=60, times=9)
+    emulator.fault("replicate.create", "drop_after")
+    with pytest.raises(SubmissionUncertainError):
+        await media.image("a fox", seed=5, timeout=5, job_id="one")
+    await media.adopt(f"replicate:{emulator.books().predictions[0].id}", kind="image")
+    emulator.advance(1000)
+    with pytest.raises(SubmissionUncertainError, match="go on with that"):
+        await media.resume("one")
+    assert emulator.books().creates == 1
+
+
+async def test_a_second_job_of_a_create_is_adopted_only_if_the_first_has_failed(
+    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+) -> None:
+    """It never brings the other one's media under its own name."""
+    ledger = MemoryLedger(clock=clock)
+    media = build(ledger=ledger)
+    await media.image("a fox", job_id="one")
+    second = await media.start("image", "another fox", job_id="two")
+    job, other = await ledger.load("one"), await ledger.load("two")
+    assert job is not None
+    assert other is not None
+    twin = other.attempts[-1].model_copy(update={"reason": "duplicate"})
+    await ledger.update(other.model_copy(update={"attempts": ()}), expected_version=other.version)
+    await ledger.prune(before=datetime(2100, 1, 1, tzinfo=UTC))
+    ledger = MemoryLedger(clock=clock)
+    media = build(ledger=ledger)
+    kept = await ledger.create_or_load(job.model_copy(update={"attempts": (twin, *job.attempts)}))
+    with pytest.raises(RequestRejectedError, match="second job"):
+        await media.adopt(f"replicate:{second.ref}", kind="image")
+    failure = Failure(reason="generation_failed", message="no")
+    failed = kept.model_copy(update={"stage": "failed", "failure": failure, "parts": ()})
+    await ledger.update(failed, expected_version=kept.version)
+    (asset,) = await media.adopt(f"replicate:{second.ref}", kind="image")
+    assert asset.job_id == "one"
+    assert emulator.books().creates == 2
 
 
 # -- cancelled ---------------------------------------------------------------------------------------------------------

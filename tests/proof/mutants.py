@@ -81,7 +81,7 @@ NEVER_TWICE = (
     Mutant(
         "what another row holds proves that the create was accepted",
         "_reconcile.py",
-        "if elsewhere and not free and row.job.seed_is_ours:",
+        "if elsewhere and not free and (row.job.seed_is_ours or adopted):",
         "if False:",
         (f"{LOST}::test_a_job_that_was_adopted_by_hand_is_not_made_again",),
     ),
@@ -291,7 +291,7 @@ NEVER_TWICE = (
     Mutant(
         "a ref that a webhook told is not forgotten",
         "_told.py",
-        'if updates.get("stage") in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted"):',
+        'if stage in NOT_KNOWN_YET or (attempts and attempts[-1].outcome != "accepted") or (stage in ENDED and not attempts):',
         "if False:",
         ("tests/test_row.py::test_who_gives_up_learns_that_it_was_accepted",),
     ),
