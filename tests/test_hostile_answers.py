@@ -291,9 +291,8 @@ async def test_the_limit_of_a_held_answer_begins_when_the_request_was_sent() -> 
         (gzip.compress(b'{"a":' * 200_000), "not JSON"),
         (gzip.compress(b"9" * 1_000_000), "not JSON"),
         (gzip.compress(b"[" + b"{}," * (5 * MEBIBYTE) + b"0]"), "more than 250000 values"),
-        (gzip.compress(b'{"a":"' + b"a" * 20 * MEBIBYTE + b'"}'), "more than 16777216 bytes of JSON"),
     ],
-    ids=["tail", "cut", "no gzip", "deep list", "deep object", "long number", "empty objects", "long text"],
+    ids=["tail", "cut", "no gzip", "deep list", "deep object", "long number", "empty objects"],
 )
 async def test_an_answer_that_cannot_be_read(body: bytes, says: str) -> None:
     """Damaged, unpackable or too deep: an answer without sense, and no crash."""

@@ -78,10 +78,9 @@ def test_what_is_no_json_is_an_error(body: bytes) -> None:
     [
         (b'{"b64_json": "AAAA", "a": ' + b"[" * 100_000, "not JSON"),
         (b'{"b64_json": "AAAA", "a": [' + b"{}," * 1_000_000 + b"0]}", "values"),
-        (b'{"b64_json": "AAAA", "a": "' + b"a" * 17 * MEBIBYTE + b'"}', "bytes of JSON"),
         (b"[" + b'{"b64_json":""},' * 1_000_000 + b"0]", "files"),
     ],
-    ids=["deep", "many", "long", "files"],
+    ids=["deep", "many", "files"],
 )
 def test_more_than_an_answer_holds_is_an_error(body: bytes, says: str) -> None:
     """Nothing is made of it that would take more room than it does itself."""

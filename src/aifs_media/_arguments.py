@@ -90,7 +90,8 @@ def _as_models(name: str, value: object) -> object:
     return cast("object", value)
 
 
-def _as_tags(name: str, value: object) -> dict[str, str]:
+def as_tags(name: str, value: object) -> dict[str, str]:
+    """Return names and texts. Raises UnsupportedOptionError."""
     if not isinstance(value, Mapping):
         raise refused(name, value, "a mapping of names to texts")
     tags = cast("Mapping[object, object]", value)
@@ -137,7 +138,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "negative_prompt": as_text,
     "options": _as_own_options,
     "check_options": as_flag,
-    "tags": _as_tags,
+    "tags": as_tags,
     "timeout": as_seconds,
     "on_cancel": _as_on_cancel,
     "on_unknown": _as_on_unknown,

@@ -107,6 +107,8 @@ async def _provider(parts: Parts, name: str) -> Sequence[Check]:
         message = f"Not set up: without {missing} it makes no {' and no '.join(kind.lower() for kind in used_for)}."
         return [Check(name=name, ok=True, message=message, hint=f"Set {missing}, or another provider with {others}.")]
     checkable = role(provider, Checkable)
+    if checkable is None and missing:
+        return [Check(name=name, ok=False, message=f"{missing} is not set.", hint=f"Set {missing}.")]
     if checkable is None:
         return [Check(name=name, ok=True, message="Loaded; it has no check of its own.")]
     return await checkable.check()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aifs_media import events
+from aifs_media._arguments import as_tags
 from aifs_media._assets import addressed
 from aifs_media._chain import turn_to_next_model
 from aifs_media._draft import adopted, choose_model, draft, models_of
@@ -20,7 +21,7 @@ from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
 from aifs_media._turns import LEASE_SECONDS, Turns
-from aifs_media._values import as_count, as_kind, as_prompt, as_seconds, as_text
+from aifs_media._values import as_count, as_kind, as_prompt, as_seconds, as_stage, as_text
 from aifs_media._wait import poll
 from aifs_media.errors import (
     ConfigurationError,
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from aifs_media.records import Asset, Kind, Script, Stage, TextResult
 
 JOBS_AT_ONCE = 16
+
+MOST_JOBS = 2**31 - 1
+"""Rows that every ledger can be asked for."""
 
 LEASE_OUT = LEASE_SECONDS + 2.0
 """Seconds after which a process that died holds a job no longer; one that lives renews its lease."""
@@ -301,7 +305,12 @@ class Jobs:
         self, *, namespace: str | None, tags: Mapping[str, str] | None, stages: Collection[Stage] | None, limit: int
     ) -> list[Job]:
         """Return the ledger's jobs that fit, newest first."""
-        found = await self.parts.ledger.search(namespace=namespace, tags=tags, stages=stages, limit=limit)
+        found = await self.parts.ledger.search(
+            namespace=None if namespace is None else as_text("namespace", namespace),
+            tags=None if tags is None else as_tags("tags", tags),
+            stages=None if stages is None else [as_stage(stage) for stage in stages],
+            limit=min(as_count("limit", limit, least=1), MOST_JOBS),
+        )
         return list(found)
 
     async def adopt(self, name: str, kind: Kind, prompt: str, namespace: str) -> list[Asset]:

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, cast, get_args
 
 from aifs_media.errors import RequestRejectedError, UnsupportedOptionError
-from aifs_media.records import Kind, Script, Size
+from aifs_media.records import Kind, Script, Size, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -63,7 +63,8 @@ def as_text(name: str, value: object) -> str:
         raise UnsupportedOptionError(
             f"{name} is not valid Unicode text.", option=name.partition("[")[0], hint="Remove the lone surrogates."
         ) from None
-    return value
+    # Of a subclass, such as a member of an enumeration, the text itself: others would write it by another name.
+    return str.__str__(value)
 
 
 def as_kind(kind: object) -> Kind:
@@ -71,12 +72,17 @@ def as_kind(kind: object) -> Kind:
     return cast("Kind", as_one_of(get_args(Kind), "kind", kind))
 
 
+def as_stage(stage: object) -> Stage:
+    """Return a stage of a job. Raises UnsupportedOptionError."""
+    return cast("Stage", as_one_of(get_args(Stage), "stages", stage))
+
+
 def as_one_of(choices: Sequence[str], name: str, value: object) -> str:
     """Return one of a few words. Raises UnsupportedOptionError, with a guess at what was meant."""
     if not isinstance(value, str) or value not in choices:
         guess = guess_at(value, choices) if isinstance(value, str) else ""
         raise refused(name, value, " or ".join(map(repr, choices)), guess=guess)
-    return value
+    return str.__str__(value)
 
 
 def as_flag(name: str, value: object) -> bool:
@@ -116,6 +122,10 @@ def _number(value: object) -> float:
         return math.nan
 
 
+LONGEST_SIDE = 1_000_000
+"""Pixels; longer than any model's, and short enough to be reckoned with."""
+
+
 def as_count(name: str, value: object, *, least: int) -> int:
     """Return a whole number of at least `least`. Raises UnsupportedOptionError."""
     return _as_whole(name, value, least, f"a whole number, at least {least}")
@@ -152,14 +162,15 @@ def as_cost(name: str, value: object) -> Decimal:
 
 def as_size(name: str, value: object) -> Size:
     """Return a size that was given as text or as one. Raises UnsupportedOptionError."""
-    if isinstance(value, Size):
-        return value
-    if not isinstance(value, str):
+    if not isinstance(value, str | Size):
         raise refused(name, value, "width x height in pixels, for example '1024x1024', or a Size")
     try:
-        return Size.parse(value)
+        size = value if isinstance(value, Size) else Size.parse(value)
     except ValueError as error:
         raise UnsupportedOptionError(str(error), option=name) from None
+    if max(size.width, size.height) > LONGEST_SIDE:
+        raise UnsupportedOptionError(f"A side of more than {LONGEST_SIDE} pixels is no size.", option=name)
+    return size
 
 
 def as_ratio(name: str, value: object) -> str:

@@ -10,6 +10,7 @@ from tests.canaries import KEY
 from aifs_media import MediaGenerator, Settings
 from aifs_media.storage.memory import MemoryStorage
 from aifs_media.testing import FakeProvider
+from aifs_media.toolkit import HttpProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,3 +127,20 @@ async def test_an_address_that_is_refused_is_a_finding(emulator: Emulator, key: 
     own = {**emulator.settings(), "REPLICATE_API_KEY": key, "REPLICATE_BASE_URL": "http://localhost:8000/v1"}
     (check,) = wrong(await found(own))
     assert (check.name, "is not https" in check.message) == ("replicate", True)
+
+
+class Keyless(HttpProvider):
+    """A stranger's provider without a check of its own, whose key is not set."""
+
+    name = "keyless"
+    label = "Keyless"
+    base_url = "https://keyless.test"
+
+
+async def test_a_chosen_provider_without_its_key_is_no_good_sign(emulator: Emulator) -> None:
+    """Every call would fail with it."""
+    settings = Settings.from_env({**emulator.settings(), "IMAGE_PROVIDER": "keyless"})
+    media = MediaGenerator(providers=[Keyless()], settings=settings, storage=MemoryStorage())
+    found = {check.name: check for check in (await media.check()).checks}
+    assert not found["keyless"].ok
+    assert "KEYLESS_API_KEY" in found["keyless"].message

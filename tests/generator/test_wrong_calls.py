@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from aifs_media import (
 )
 from aifs_media.call_options import VideoOptions
 from aifs_media.ledger.sqlite import SqliteLedger
+from aifs_media.records import Size
 from aifs_media.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
@@ -242,3 +244,44 @@ async def test_numbers_of_other_libraries(media: MediaGenerator) -> None:
 
     film: Any = await media.video("a fox", model=FILM, duration=Decimal(1), seed=Whole())
     assert (film.duration, film.seed) == (1.0, 7)
+
+
+class Label(str, Enum):  # noqa: UP042 - the other kind is what is tried
+    """A host's own names; not a StrEnum, so that formatting one gives its other name."""
+
+    ORDER = "order-1042"
+
+
+async def test_a_member_of_an_enumeration_is_its_text(media: MediaGenerator, emulator: Emulator) -> None:
+    """Under another name the job would not be found again, and the same order would be made and paid twice."""
+    asset = await media.image("a fox", job_id=Label.ORDER, namespace=Label.ORDER)
+    assert (asset.job_id, asset.namespace) == ("order-1042", "order-1042")
+    await media.image("a fox", job_id="order-1042", namespace="order-1042")
+    assert emulator.books().creates == 1
+
+
+@pytest.mark.parametrize("size", ["9" * 400 + "x1", "1x" + "9" * 400, "9" * 5000 + "x1", Size(width=10**9, height=1)])
+async def test_a_size_that_nobody_can_reckon_with(media: MediaGenerator, size: Any) -> None:
+    with pytest.raises(UnsupportedOptionError):
+        await media.image("a fox", size=size)
+    with pytest.raises(UnsupportedOptionError):
+        media.models("image", size=size)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"limit": 0},
+        {"limit": -1},
+        {"limit": 1.0},
+        {"namespace": "\ud800"},
+        {"tags": {"a": "\ud800"}},
+        {"stages": ["bogus"]},
+    ],
+    ids=str,
+)
+async def test_jobs_that_cannot_be_asked_for(media: MediaGenerator, asked: Any) -> None:
+    """It is refused by name, whatever the ledger would make of it."""
+    with pytest.raises(UnsupportedOptionError):
+        await media.jobs(**asked)
+    assert await media.jobs(limit=2**63) == []
