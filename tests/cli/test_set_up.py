@@ -147,6 +147,22 @@ def test_a_closed_output(aifs: Run, closed: str) -> None:
         assert (ended.returncode, "Traceback" in ended.stderr) == (2 if "nope" in command else 0, False), ended.stderr
 
 
+@needs_a_full_device
+@pytest.mark.parametrize(
+    "script",
+    [
+        "{ { COMMAND 2>&1 >&3; echo $? >&3; } | head -c 1 >/dev/null; } 3>&1",
+        f"COMMAND 2>{FULL}; echo $?",
+    ],
+    ids=["gone", "full"],
+)
+def test_what_goes_on_is_shown_to_nobody(aifs: Run, script: str) -> None:
+    """The reader of the progress has gone, or its disk is full: the asset is stored and told all the same."""
+    ended = aifs(command=shell(script.replace("COMMAND", "aifs-media image fox --size 256x256 --json")))
+    asset, code = ended.stdout.splitlines()
+    assert (json.loads(asset)["size"] > 0, code) == (True, "0")
+
+
 # -- the emulator and texts --------------------------------------------------------------------------------------------
 
 

@@ -80,12 +80,24 @@ def run(arguments: Sequence[str]) -> int:
             raise
         from aifs_media.cli.output import NotPrintedError, silence
 
-        silence()
+        silence(sys.stdout)
         # Of a pipe the reader has gone, as with `| head`, and wants to hear nothing.
         if not isinstance(error, NotPrintedError | BrokenPipeError):
             typer.echo(f"Error: The output could not be written: {error.strerror}.", err=True)
-        return 1
+        code = 1
+    _let_go_of_stderr()
     return code
+
+
+def _let_go_of_stderr() -> None:
+    """What happened on the way is worth no other exit code."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        from aifs_media.cli.output import silence
+
+        silence(sys.stderr)
 
 
 def _run(arguments: Sequence[str], *, as_json: bool) -> int:

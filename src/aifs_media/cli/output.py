@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from aifs_media.errors import MediaError, PartialResultError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from typing import TextIO
 
     from aifs_media.records import Asset
 
@@ -50,9 +50,9 @@ def _named_all_the_same(assets: Sequence[Asset]) -> Generator[None]:
         raise NotPrintedError from error
 
 
-def silence() -> None:
+def silence(stream: TextIO) -> None:
     """Write to nowhere from now on: the interpreter would complain when it flushes at its end what cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def asset_lines(asset: Asset) -> list[str]:

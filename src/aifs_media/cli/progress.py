@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ class Seen:
     bar: TaskID | None = None
 
 
+class _Spectators(Console):
+    """Shows what goes on to whoever looks; that nobody does any more must not end work that is paid for."""
+
+    def on_broken_pipe(self) -> None:
+        """Show nothing from now on, where rich would end the process."""
+        self.quiet = True
+
+
 class Progress:
     """Takes every event of a generator. A context manager; what it showed is gone from a terminal at its end.
 
@@ -53,7 +62,7 @@ class Progress:
     def __init__(self, doing: str = "") -> None:
         self._doing = doing
         self.jobs: dict[str, Seen] = {}
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = _Spectators(stderr=True, highlight=False, markup=False, emoji=False)
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -85,7 +94,8 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """Print a sentence that stays."""
-        self._console.print(sentence, soft_wrap=True)
+        with suppress(OSError):  # a full disk behind it, or a terminal that has gone
+            self._console.print(sentence, soft_wrap=True)
 
     @property
     def only_waits(self) -> bool:
@@ -122,7 +132,8 @@ class Progress:
             if not isinstance(event, events.Transferred):
                 self.say(line)
             return
-        self._show(event, seen, line)
+        with suppress(OSError):
+            self._show(event, seen, line)
 
     def _show(self, event: events.Event, seen: Seen, line: str) -> None:
         if seen.bar is None:
