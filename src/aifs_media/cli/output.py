@@ -50,9 +50,10 @@ def _named_all_the_same(assets: Sequence[Asset]) -> Generator[None]:
         raise NotPrintedError from error
 
 
-def silence(stream: TextIO) -> None:
+def silence(stream: TextIO | None) -> None:
     """Write to nowhere from now on: the interpreter would complain when it flushes at its end what cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def asset_lines(asset: Asset) -> list[str]:
