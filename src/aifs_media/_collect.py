@@ -204,7 +204,11 @@ class Collector:
         started = row.clock.monotonic()
         try:
             source = await read_back(await readable.open(part.object_key), row.job.request.kind)
-        except (BadMediaError, StorageError):
+        except BadMediaError:
+            return False
+        except StorageError as error:
+            if error.retryable or type(error) is not StorageError:
+                raise  # it could not be looked at, which is not the same as that it is not there
             return False
         await self._note_stored(index, source, part.object_key, stored_size=source.size, started=started)
         return True

@@ -20,6 +20,7 @@ from aifs_media._outcome import raise_if_ended, record
 from aifs_media._pipeline import Pipeline
 from aifs_media._receive import receive
 from aifs_media._select import default_capability, known_capability
+from aifs_media._told import ENDED
 from aifs_media._turns import LEASE_SECONDS, Turns
 from aifs_media._values import as_count, as_kind, as_prompt, as_seconds, as_stage, as_text
 from aifs_media._wait import poll
@@ -155,13 +156,12 @@ class Jobs:
                     failed[number] = error
                 except Exception as error:
                     # A mistake in one job's adapter, or here, must not keep the others from being brought home.
-                    log.exception("a job ended with what is no error of the library", extra={"job_id": job.job_id})
-                    failed[number] = JobError(
-                        f"{type(error).__name__} was raised while the job was worked on.",
-                        job=job,
-                        hint="The log has its traceback. The job stays as it is recorded.",
-                        maybe_billed=True,
-                    )
+                    # Told by its type alone: the words of a stranger's error may hold a key or a signed address.
+                    what = f"{type(error).__name__} was raised while the job was worked on."
+                    log.warning("%s", what, extra={"job_id": job.job_id})
+                    hint = "Its cause is attached to this error. The job stays as it is recorded."
+                    failed[number] = JobError(what, job=job, hint=hint, maybe_billed=True)
+                    failed[number].__cause__ = error
 
         async with anyio.create_task_group() as group:
             for number, job in enumerate(jobs):
@@ -193,17 +193,15 @@ class Jobs:
 
     async def begin(self, kind: Kind, prompt: str | Script, n: int, options: ImageOptions) -> Job:
         """Record a job and create it at its provider, without waiting."""
-        with _safe_to_retry(options):
-            return await self._start(await self.new(kind, prompt, n, options))
-
-    async def _start(self, job: Job) -> Job:
 
         async def work(row: JobRow) -> Job:
             async with self._announced(row):
                 await self._in_turn(row, lambda pipeline: pipeline.start())
             return row.job
 
-        return await self._turns.alone(job, work, patience=job.timeout)
+        with _safe_to_retry(options):
+            job = await self.new(kind, prompt, n, options)
+            return await self._turns.alone(job, work, patience=job.timeout)
 
     async def finish(self, job: Job, *, timeout: float | None = None, patience: float | None = None) -> list[Asset]:
         """Bring a job to its end and return its assets. With a timeout of 0 the provider is asked once, and the job goes on.
@@ -354,7 +352,7 @@ class Jobs:
         second = not same_job(job.ref, ref)
         if named is None or (job.stage != "uncertain" and not second):
             return job
-        if job.stage not in {"uncertain", "failed", "canceled", "expired"}:
+        if job.stage not in {"uncertain", *ENDED}:
             raise RequestRejectedError(
                 f"{ref!r} is a second job of the create of {job.job_id!r}, which goes on with the first.",
                 hint="Fetch it at the provider, if it is wanted as well.",

@@ -115,8 +115,10 @@ class Pipeline:
             raise
         except MediaError as error:
             if isinstance(error, PartialResultError):
-                error.assets = tuple(await addressed(error.assets, self._storage))
-            self.row.name(error)
+                # A storage that cannot sign now must not hide what is stored.
+                with contextlib.suppress(MediaError):
+                    error.assets = tuple(await addressed(error.assets, self._storage))
+            self.row.leave(error)
             self.row.tell(events.Failed, code=error.code, message=str(error))
             raise
         finally:

@@ -1,7 +1,7 @@
 """A create whose answer was lost: found at the provider and adopted, proved to be absent, or said to be uncertain.
 
-A provider's list shows the whole account. Only a job with exactly our inputs, among them a seed that we drew ourselves, is
-ours for certain; anything else is left alone. And only a complete look that finds nothing, at a time when the create must
+A provider's list shows the whole account. Only a job with our inputs, among them a seed that we drew ourselves, is ours for
+certain; how much of the inputs has to be compared beside that seed is the adapter's knowledge. Anything else is left alone. And only a complete look that finds nothing, at a time when the create must
 have become visible, proves that it was not accepted.
 """
 
@@ -150,7 +150,7 @@ async def _adopt(row: JobRow, provider: MediaProvider, found: Sequence[Found], r
         names = ", ".join(_name(row, one) for one in found)
         await row.change(stage="uncertain", warnings=(*row.job.warnings, f"May be this job: {names}."))
         hint = (
-            f"{len(found)} job(s) at {provider.name!r} have exactly these inputs, and so could be somebody else's: none was "
+            f"{len(found)} job(s) at {provider.name!r} look just like it, and so could be somebody else's: none was "
             f"touched. If one is yours, adopt() brings its media: {names}."
         )
         raise SubmissionUncertainError(job=row.job, reason=reason, hint=hint)

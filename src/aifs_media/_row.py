@@ -96,7 +96,7 @@ class JobRow:
 
     async def _put(self, changed: Job) -> Job:
         """Write the row, a few times where the ledger cannot be reached: what a provider answered must not be known here only."""
-        kept, number = without_signatures(changed), 0
+        kept, number = _without_signatures(changed), 0
         while True:
             number += 1
             try:
@@ -153,6 +153,11 @@ class JobRow:
         error.job_id = error.job_id or self.job.job_id
         error.provider = error.provider or self.job.provider
         error.maybe_billed = error.maybe_billed or self.job.has_lost_create or self.job.stage in MAYBE_BILLED
+        return error
+
+    def leave(self, error: MediaError) -> MediaError:
+        """Say in an error that leaves the library whether somebody can go on with the job, as it stands now."""
+        self.name(error)
         error.resumable = self.job.stage in GOES_ON
         if error.resumable and "resume(" not in str(error):
             error.hint = f"{error.hint} resume({self.job.job_id!r}) goes on with the job; a new one would be paid for anew.".strip()
@@ -202,7 +207,7 @@ def _without_addresses(job: Job) -> Job:
     return job.model_copy(update={"parts": parts, "attempts": attempts})
 
 
-def without_signatures(job: Job) -> Job:
+def _without_signatures(job: Job) -> Job:
     """Return the job as the ledger keeps it: an address in the storage that ends by itself is told without what signs it."""
     if not any(asset.expires_at for asset in job.assets):
         return job

@@ -149,22 +149,33 @@ async def _send(row: JobRow, provider: MediaProvider, request: MediaRequest, led
         with contextlib.suppress(RefToldError):
             await shielded(RECORD_LIMIT, lambda: _note_unknown(row, "cancelled"))
         raise
-    try:
-        # Whoever waits may be gone or out of patience by now; what was answered is put on record all the same.
-        with anyio.move_on_after(ANSWER_LIMIT, shield=True):
-            await record(row, state)
-    except StaleJobError:
-        # Somebody took the job over while this process slept. What the provider answered is told as a webhook tells it.
-        await tell_ref(row.job, state.ref, ledger)
-        raise
-    except LedgerError as error:
-        ref = redact(str(state.ref))
-        log.warning("accepted, ref %s, which could not be recorded", ref, extra=row.fields("submit"))
-        error.hint = f"{row.job.provider} has accepted the create as {ref}, which could not be recorded."
-        raise
+    await _record_answer(row, state, ledger)
     if row.job.stage == "submitted" and not isinstance(state, Pending):
         return Pending(ref=row.job.ref)  # a webhook has told of another job of this create, which goes on
     return state
+
+
+async def _record_answer(row: JobRow, state: State, ledger: Ledger) -> None:
+    """Put on record what was answered, also for a caller who is gone or out of patience by now.
+
+    Raises:
+        LedgerError: it could not be recorded; the hint names the provider's handle.
+        StaleJobError: somebody took the job over while this process slept; the handle was told as a webhook tells it.
+    """
+    try:
+        with anyio.fail_after(ANSWER_LIMIT, shield=True):
+            try:
+                await record(row, state)
+            except StaleJobError:
+                await tell_ref(row.job, state.ref, ledger)
+                raise
+    except (LedgerError, TimeoutError) as error:
+        ref = redact(str(state.ref))
+        log.warning("accepted, ref %s, which could not be recorded", ref, extra=row.fields("submit"))
+        if not isinstance(error, LedgerError):
+            error = LedgerError(f"The ledger took nothing within {ANSWER_LIMIT:g} s.", retryable=True)
+        error.hint = f"{row.job.provider} has accepted the create as {ref}, which could not be recorded."
+        raise error from error.__cause__
 
 
 def _still_ours(row: JobRow) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 NOT_KNOWN_YET = frozenset({"new", "intent", "unknown", "uncertain"})
 """Stages of a job whose create may have been accepted without our knowing."""
 
-
 ENDED = frozenset({"failed", "canceled", "expired"})
 """Stages in which nothing more is made."""
 

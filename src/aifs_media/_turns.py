@@ -172,5 +172,5 @@ class Turns:
         if results:
             return results[0]
         if errors:
-            raise row.name(errors[0]) if isinstance(errors[0], MediaError) else errors[0]
+            raise row.leave(errors[0]) if isinstance(errors[0], MediaError) else errors[0]
         raise StaleJobError("Another process has taken the job over.", job=row.job, retryable=True)

@@ -28,7 +28,7 @@ LAST_READ = 1.0
 LOOK_LIMIT = 10.0
 """Seconds that the one status read of a caller who only looks may take."""
 
-GOES_ON = "the job goes on at the provider; resume(job) fetches its result later."
+STILL_RUNNING = "the job goes on at the provider; resume(job) fetches its result later."
 
 CANCEL_LIMIT = 5.0
 """Seconds that the provider may take to answer a cancellation."""
@@ -74,7 +74,7 @@ async def look(row: JobRow, state: Pending | Succeeded | Failed, *, provider: Me
     if isinstance(state, Pending):
         state = await _ask(row, _pollable(provider), state, limit=LOOK_LIMIT)
     if isinstance(state, Pending):
-        raise GenerationTimeoutError(job=row.job, timeout=0.0, outcome=GOES_ON)
+        raise GenerationTimeoutError(job=row.job, timeout=0.0, outcome=STILL_RUNNING)
     return state
 
 
@@ -149,7 +149,7 @@ async def _ask(row: JobRow, pollable: Pollable, state: Pending, *, limit: float)
 async def _out_of_time(row: JobRow, provider: MediaProvider, state: Pending) -> Succeeded | Failed:
     timeout = row.job.timeout
     if row.job.on_cancel == "detach":
-        raise GenerationTimeoutError(job=row.job, timeout=timeout, outcome=GOES_ON)
+        raise GenerationTimeoutError(job=row.job, timeout=timeout, outcome=STILL_RUNNING)
     ended = await stop(row, provider=provider, state=state)
     if isinstance(ended, Succeeded):
         return ended

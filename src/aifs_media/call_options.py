@@ -19,7 +19,7 @@ class JobOptions(TypedDict, total=False):
     Attributes:
         model: `model`, or `provider:model`. By default the provider and model of the settings.
         models: several, tried in this order: the next one only after the one before has failed for certain and unbilled, or its
-            cancelling was confirmed. Each must be able to do what is asked. The asset says which one served, and why.
+            cancelling was confirmed and is not charged for. Each must be able to do what is asked. The asset says which one served, and why.
         seed: makes the result repeatable, where the model has one.
         image: a start frame: an https URL, a path, bytes, or an earlier asset.
         negative_prompt: what should not be seen.

@@ -109,7 +109,9 @@ class Findable(Protocol):
     """A provider whose list of jobs shows a create whose answer was lost."""
 
     async def find(self, request: MediaRequest, *, since: datetime, until: datetime) -> Sequence[Found]:
-        """Return the jobs created in that time whose inputs equal `request.inputs`.
+        """Return the jobs created in that time that may be of this request, by its model and inputs.
+
+        One that is left out counts as not made, and the create is sent again.
 
         Raises:
             MediaError: if it could not look through the whole window.

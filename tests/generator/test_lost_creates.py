@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from aifs_media import GenerationFailedError, GenerationTimeoutError, MediaGenerator, Settings, StaleJobError
+from aifs_media import GenerationFailedError, GenerationTimeoutError, MediaGenerator, Settings, StaleJobError, _submit
 from aifs_media.errors import (
     DownloadError,
     JobCanceledError,
     LedgerError,
+    OutputExpiredError,
     RequestRejectedError,
+    StorageError,
     SubmissionUncertainError,
 )
 from aifs_media.ledger.memory import MemoryLedger
@@ -26,7 +28,7 @@ from aifs_media.testing import EmulatedClock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aifs_media.protocols import Clock, Ledger, MediaProvider
+    from aifs_media.protocols import ByteSource, Clock, Ledger, MediaProvider
     from aifs_media.records import Asset, Job
     from aifs_media.testing.emulator import Emulator
 
@@ -126,31 +128,19 @@ async def test_clocks_that_differ_hide_no_job(
     assert emulator.books().creates == 1
 
 
+@pytest.mark.parametrize("seed", [None, 5])
 async def test_a_job_that_was_adopted_by_hand_is_not_made_again(
-    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
+    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock, seed: int | None
 ) -> None:
-    """The list did not show it yet, so that somebody adopted it by its id; the row that sent it learns so."""
+    """The list did not show it yet, so that somebody adopted it by its id; the row that sent it learns so.
+
+    With a seed of the user's as well: nobody but us would have adopted it into this ledger.
+    """
     media = build(ledger=MemoryLedger(clock=clock))
     emulator.fault("replicate.list", "lag", seconds=60, times=9)
     emulator.fault("replicate.create", "drop_after")
     with pytest.raises(SubmissionUncertainError):
-        await media.image("a fox", timeout=5, job_id="one")
-    await media.adopt(f"replicate:{emulator.books().predictions[0].id}", kind="image")
-    emulator.advance(1000)
-    with pytest.raises(SubmissionUncertainError, match="go on with that"):
-        await media.resume("one")
-    assert emulator.books().creates == 1
-
-
-async def test_what_was_adopted_by_hand_proves_also_a_users_seed(
-    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock
-) -> None:
-    """Nobody but us would have adopted it into this ledger."""
-    media = build(ledger=MemoryLedger(clock=clock))
-    emulator.fault("replicate.list", "lag", seconds=60, times=9)
-    emulator.fault("replicate.create", "drop_after")
-    with pytest.raises(SubmissionUncertainError):
-        await media.image("a fox", seed=5, timeout=5, job_id="one")
+        await media.image("a fox", seed=seed, timeout=5, job_id="one")
     await media.adopt(f"replicate:{emulator.books().predictions[0].id}", kind="image")
     emulator.advance(1000)
     with pytest.raises(SubmissionUncertainError, match="go on with that"):
@@ -290,6 +280,33 @@ async def test_start_goes_on_with_a_create_that_was_left_behind(
     assert emulator.books().creates == 1
 
 
+async def test_a_ledger_that_takes_too_long_for_an_answer_hides_nothing(
+    build: Callable[..., MediaGenerator], emulator: Emulator, clock: EmulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends with an error that names the provider's handle; whoever resumes finds the job."""
+    monkeypatch.setattr(_submit, "ANSWER_LIMIT", 0.1)
+    ledger = Slow(clock=clock)
+    with pytest.raises(LedgerError, match="has accepted the create as") as caught:
+        await build(ledger=ledger).image("a fox", job_id="one")
+    assert emulator.books().predictions[0].id in str(caught.value)
+    assert (caught.value.maybe_billed, caught.value.resumable) == (True, True)
+    ledger.slow = False
+    assert (await build(ledger=ledger).resume("one"))[0].width == 1024
+    assert emulator.books().creates == 1
+
+
+class Slow(MemoryLedger):
+    """A ledger that hangs when it is to record the answer to a create."""
+
+    slow = True
+
+    async def update(self, job: Job, *, expected_version: int, fence: int | None = None) -> Job:
+        """Hang."""
+        if self.slow and job.attempts and job.attempts[-1].outcome == "accepted":
+            await anyio.sleep(30)
+        return await super().update(job, expected_version=expected_version, fence=fence)
+
+
 class Full(MemoryLedger):
     """A ledger without room for the answer to a create."""
 
@@ -416,6 +433,53 @@ async def test_one_jobs_mistake_is_not_the_others(
 
 
 # -- addresses that end ------------------------------------------------------------------------------------------------
+
+
+class Away(MemoryStorage):
+    """A storage that cannot be reached while it is looked into."""
+
+    away = True
+
+    async def open(self, object_key: str) -> ByteSource:
+        """Fail for a moment."""
+        if self.away:
+            raise StorageError("The bucket did not answer.", retryable=True)
+        return await super().open(object_key)
+
+
+async def test_a_storage_that_cannot_be_looked_into_proves_nothing(emulator: Emulator, clock: EmulatedClock) -> None:
+    """The output is gone at the provider, and whether it lies in the storage is not known yet: it is not written off."""
+    storage = Away()
+    media = MediaGenerator(
+        settings=Settings.from_env(emulator.settings()),
+        storage=storage,
+        ledger=DiesAfterStoring(clock=clock),
+        clock=clock,
+    )
+    with pytest.raises(LedgerError):
+        await media.image("a fox", job_id="one")
+    emulator.advance(24 * 3600)
+    with pytest.raises(StorageError, match="did not answer") as caught:
+        await media.resume("one")
+    assert caught.value.resumable
+    storage.away = False
+    assert (await media.resume("one"))[0].width == 1024
+
+
+async def test_what_is_gone_for_good_is_not_called_resumable(emulator: Emulator, clock: EmulatedClock) -> None:
+    """Nothing was stored, and the provider has deleted it."""
+    ledger = MemoryLedger(clock=clock)
+    media = MediaGenerator(
+        settings=Settings.from_env(emulator.settings()), storage=MemoryStorage(), ledger=ledger, clock=clock
+    )
+    emulator.fault("delivery.get", "half_body", times=20)
+    with pytest.raises(DownloadError):
+        await media.image("a fox", job_id="one")
+    emulator.clear_faults()
+    emulator.advance(24 * 3600)
+    with pytest.raises(OutputExpiredError) as caught:
+        await media.resume("one")
+    assert (caught.value.resumable, "resume(" in str(caught.value)) == (False, False)
 
 
 class Signing(MemoryStorage):

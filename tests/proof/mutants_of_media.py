@@ -218,7 +218,7 @@ NEVER_TELL = (
     Mutant(
         "the ledger keeps no signed address of the storage",
         "_row.py",
-        "kept, number = without_signatures(changed), 0",
+        "kept, number = _without_signatures(changed), 0",
         "kept, number = changed, 0",
         (f"{LOST}::test_the_ledger_keeps_no_signed_address",),
     ),
